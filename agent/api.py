@@ -33,6 +33,7 @@ from agent.insights.sessions import Sessions
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.pages import add_console, add_pages, content_policy
 from agent.phone import schedule as planned_calls
+from agent.phone.edit_routes import phone_edit_router
 from agent.phone.routes import phone_router
 from agent.phone.setup_file import PhoneFile
 from agent.places import PlaceLimits
@@ -52,6 +53,7 @@ from agent.text.setup import TextSetup
 from agent.text.trial import Trials
 from agent.text.trial_routes import trial_router
 from agent.tokens import TokenOptions, problem_of, token_router
+from agent.trial_call_routes import TrialCalls, trial_call_router
 from agent.visitor_gate import Gate
 from agent.visitor_sites import SiteCors, VisitorSites
 from agent.waits import waits_router
@@ -139,8 +141,16 @@ def build_app(
     texts = _text_options(settings, counters, services.site_secrets)
     app.include_router(text_router(texts, conversations, sites))
     app.include_router(trial_router(Trials(setup, services.clock)))
+    trial_calls = TrialCalls(
+        reception=reception,
+        keys=_livekit_keys(settings),
+        vault=services.vault,
+        clock=services.clock,
+    )
+    app.include_router(trial_call_router(trial_calls))
     phone = PhoneFile(settings.phone_file, environment())
     app.include_router(phone_router(phone, services.clock))
+    app.include_router(phone_edit_router(settings.phone_file, environment(), services.clock))
     rating = RateLimit("10/minute", counters, name="ratings")
     gate = Gate(settings.allowed_origins, sites, rating)
     ratings = Ratings(services.database, services.clock)

@@ -1,6 +1,7 @@
 """Finds what a call needs before its session begins: its assistant, its limits, its caller."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -19,13 +20,17 @@ from agent.phone.line import wait_for_phone
 from agent.prewarm import JobResources
 from agent.session import Engines
 from agent.toolbox.effects import Effects
+from agent.trial_call import TrialCall, open_trial
 from config.settings import Settings
+from llm_router.errors import ConfigurationError, SealError
+from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
 from llm_router.voice.assistant import AssistantRecord
 from llm_router.voice.calls import CallAgent, CallFacts
 from llm_router.voice.phone.rooms import called_number, is_phone_room
 from llm_router.voice.phone.setup import PhoneSetup
 
+_logger = logging.getLogger("agent")
 _PHONE_WITHIN = 2.0
 """Seconds for which a call by telephone waits for its caller, who is there as a rule."""
 
@@ -48,6 +53,8 @@ class StartedCall:
     """The telephone's file as it was when the call began."""
     inbound: Inbound | None
     """The line and the number that were called; None: the call came in on no line of the file."""
+    trial: TrialCall | None
+    """What is tried out in the call; None: it is a call of a caller."""
 
     @property
     def terms(self) -> SiteTerms | None:
@@ -63,7 +70,10 @@ async def begin(ctx: JobContext, resources: JobResources, database: Database) ->
     phone = await asyncio.to_thread(resources.phone.read)
     inbound = inbound_of(phone, ctx.room.name, began)
     name = inbound.assistant(dispatch) if inbound else dispatch.assistant
-    record, settings, engines = await _assistant_of(name, dispatch.terms, resources, database)
+    trial = await _trial_of(dispatch, ctx.room.name, resources.settings)
+    record, settings, engines = await _assistant_of(
+        name, dispatch.terms, resources, database, trial
+    )
     resources = replace(resources, phrases=resources.phrases.with_fillers(record.fillers))
     limits = call_limits(settings, record, dispatch.terms)
     if inbound:
@@ -84,6 +94,7 @@ async def begin(ctx: JobContext, resources: JobResources, database: Database) ->
         guard=CallGuard(limits, resources.phrases, settings.agent_language),
         phone=phone,
         inbound=inbound,
+        trial=trial,
     )
 
 
@@ -108,19 +119,40 @@ async def meet(call: StartedCall, log: CallLog) -> PhoneCaller | None:
 
 
 async def _assistant_of(
-    name: str, terms: SiteTerms | None, resources: JobResources, database: Database
+    name: str,
+    terms: SiteTerms | None,
+    resources: JobResources,
+    database: Database,
+    trial: TrialCall | None,
 ) -> tuple[AssistantRecord, Settings, Engines]:
     """Returns the assistant of a call as it is now, with the settings and engines for it."""
     usual = resources.settings
     options = store_options(usual)
-    known = await assistants.refresh(resources.assistants, database, options, name)
-    record = within(known.find(name), terms, usual)
+    if trial:
+        found = trial.record
+    else:
+        known = await assistants.refresh(resources.assistants, database, options, name)
+        found = known.find(name)
+    record = within(found, terms, usual)
     settings = settings_of(usual, record)
     engines = resources.engines
     if needs_other_engines(settings, usual):
         import_engines(settings)  # done already for the assistants that the process knows
         engines = await asyncio.to_thread(load_other_engines, settings, usual, engines)
     return record, settings, engines
+
+
+async def _trial_of(dispatch: Dispatch, room: str, settings: Settings) -> TrialCall | None:
+    """Returns what is tried out in a call; one that cannot be read is answered as published."""
+    if not dispatch.trial:
+        return None
+    keys, key_file = settings.master_keys, settings.encryption_key_file
+    try:
+        vault = await asyncio.to_thread(load_vault, keys, key_file, may_create=False)
+        return open_trial(dispatch.trial, room, vault)
+    except (ConfigurationError, SealError) as error:
+        _logger.error("what is tried in room %s cannot be read: %s", room, error)  # noqa: TRY400  the message says it all
+        return None
 
 
 def logged_call(

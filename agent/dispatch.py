@@ -11,7 +11,7 @@ from llm_router.voice.calls import Keep
 from llm_router.voice.page_context import PageContext
 from llm_router.voice.site import Mode
 
-MAX_LENGTH = 16_384
+MAX_LENGTH = 60_000
 """Characters of metadata that are read; LiveKit itself takes 64 KiB."""
 
 
@@ -81,6 +81,8 @@ class Dispatch(BaseModel):
     """The call is one that we place; None: somebody calls us."""
     context: PageContext | None = None
     """The page's account of itself or of the visitor."""
+    trial: str = ""
+    """What answers a call that tries something out, sealed (`agent.trial_call`)."""
     returned: bool = False
     """Whether a person has answered since the agent before, and has given the caller back."""
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from livekit.agents import AgentSession, JobContext
+from livekit.agents.llm import ChatContext
 
 from agent.assistant import Assistant
 from agent.budget import Refusal, Step
@@ -46,6 +47,7 @@ from agent.text_input import TextAnswers
 from agent.toolbox.earlier import recall_runs
 from agent.tools import USUAL
 from agent.tools.base import ToolContext
+from agent.trial_call import named
 from agent.typed_messages import TypedMessages
 from agent.worker_folder import black_box, load_board
 from config.settings import Settings
@@ -53,6 +55,7 @@ from llm_router.clock import SystemClock
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.net.guard import AddressGuard
 from llm_router.routing.events import Observer
+from llm_router.routing.router import Router
 from llm_router.store.calls import CallStore
 from llm_router.store.messages import Messages
 from llm_router.stored_router import open_stored_router, opened_database
@@ -211,9 +214,21 @@ async def _open_llm(
         session_id=call.ctx.room.name,
         language=call.settings.agent_language,
         pool=call.record.pool,
-        account=account_of(call.terms.site) if call.terms else "",
+        account=_account_of(call),
         assistant=call.record.name,
+        among=named(call.trial, _names_by_id(router)),
+        options=call.trial.options if call.trial else {},
     )
+
+
+def _account_of(call: StartedCall) -> str:
+    if call.trial:
+        return call.trial.account
+    return account_of(call.terms.site) if call.terms else ""
+
+
+def _names_by_id(router: Router) -> Mapping[str, str]:
+    return {endpoint.connection.id: endpoint.name for endpoint in router.pool.endpoints}
 
 
 async def _languages_of(
@@ -374,9 +389,9 @@ def _tools_of(
 
 
 async def _take_over(calls: CallStore, call: StartedCall) -> Resumption | None:
-    """Returns where the agent before has stopped; None: this is the first. Raises StaleError."""
+    """Returns where the conversation has stopped; None: it begins now. Raises StaleError."""
     if call.dispatch.epoch == 1:
-        return None
+        return _said_before(call)
     phrases, first = call.resources.phrases, call.settings.agent_language
     greeting = call.settings.agent_greeting
     return await take_over(
@@ -387,6 +402,17 @@ async def _take_over(calls: CallStore, call: StartedCall) -> Resumption | None:
         greeting=phrases.pick("greeting", first, 0) if greeting is None else greeting,
         phrase=lambda occasion, language: phrases.pick(occasion, language or first, 0),
     )
+
+
+def _said_before(call: StartedCall) -> Resumption | None:
+    """Returns the conversation that a call goes on with from its start; None: it has none."""
+    said = call.trial.said if call.trial else ()
+    if not said:
+        return None
+    context = ChatContext.empty()
+    for one in said:
+        context.add_message(role=one.role, content=one.text)
+    return Resumption(context=context)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

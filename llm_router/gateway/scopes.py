@@ -30,7 +30,7 @@ _WITHOUT_REPLY = re.compile(
     r"|/api/chats(/[^/]+/messages/[^/]+/(stop|choose))?"
 )
 """Paths of those groups that no model answers; a reply in progress can always be stopped."""
-_TRIALS = re.compile(r"/api/assistants/[^/]+/try")
+_TRIALS = re.compile(r"/api/assistants/[^/]+/(try|call)")
 """Paths of the other groups that a model answers."""
 
 

@@ -34,8 +34,8 @@ _FLAGS = [
 ]
 
 
-def microphone(name: str, folder: Path) -> list[str]:
-    """Returns the browser flags for a microphone that plays a sentence once."""
+def microphone(name: str, folder: Path, *, is_repeated: bool = False) -> list[str]:
+    """Returns the browser flags for a microphone that plays a sentence, once unless repeated."""
     recording = folder / "microphone.wav"
     silence = np.zeros(_BEFORE * RATE, np.int16)
     with wave.open(str(recording), "wb") as file:
@@ -46,7 +46,7 @@ def microphone(name: str, folder: Path) -> list[str]:
     return [
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={recording}%noloop",
+        f"--use-file-for-fake-audio-capture={recording}{'' if is_repeated else '%noloop'}",
     ]
 
 

@@ -23,6 +23,7 @@ from llm_router.gateway.schemas.assistants import (
 from llm_router.gateway.schemas.base import PageQuery
 from llm_router.store.assistants import StoredAssistant
 from llm_router.voice.assistant import NAME_PATTERN, AssistantRecord
+from llm_router.voice.rules import require_editor
 
 _logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/assistants", tags=["assistants"])
@@ -76,6 +77,29 @@ async def get(actor: CurrentActor, deps: Deps, assistant_name: AssistantName) ->
             if record.name == assistant_name:
                 return AssistantRead.in_file(record)
         raise
+
+
+@router.post(
+    "/{assistant_name}/copy",
+    status_code=201,
+    operation_id="copyAssistant",
+    responses=problems(404, 409, 422),
+)
+async def copy(
+    actor: CurrentActor, deps: Deps, assistant_name: AssistantName, response: Response
+) -> AssistantRead:
+    """Stores the assistant of the file under its name, from where it can be changed.
+
+    The stored one stands before that of the file from the next call on. Values that the file takes
+    from variables are stored as they are now.
+    """
+    require_editor(actor)
+    records = await asyncio.to_thread(deps.assistants_in_file)
+    if assistant_name not in records:
+        raise NotFoundError(f"there is no assistant {assistant_name!r} in the file of assistants")
+    made = await deps.assistants.add(actor, records[assistant_name])
+    response.headers["Location"] = f"/api/assistants/{assistant_name}"
+    return AssistantRead.of(made)
 
 
 @router.patch("/{assistant_name}", operation_id="updateAssistant", responses=problems(404, 409))

@@ -1,6 +1,7 @@
 """`RouterLLM`: LiveKit's `llm.LLM` over a router."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from livekit.agents import APIConnectOptions, llm, utils
@@ -30,7 +31,8 @@ class RouterLLM(llm.LLM[Any]):
     is entered on first use and left on close. If it cannot be entered, the next use tries again.
     `pool` limits every request to the connections of one pool. `account` is the API key or the
     site that its tokens and its cost are counted for, `assistant` the one that speaks, by which
-    usage can be compared.
+    usage can be compared. `among` are the names of the only connections that may answer; `options`
+    go along with every request, such as a temperature.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class RouterLLM(llm.LLM[Any]):
         pool: str | None = None,
         account: str = "",
         assistant: str = "",
+        among: frozenset[str] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self._is_owner = not isinstance(router, LazyRouter)
@@ -53,6 +57,8 @@ class RouterLLM(llm.LLM[Any]):
         self._pool = pool
         self._account = account
         self._assistant = assistant
+        self._among = among
+        self._options = options or {}
         self._model = ""
         self._connection = "patchbay"
 
@@ -75,6 +81,8 @@ class RouterLLM(llm.LLM[Any]):
             pool=self._pool,
             account=self._account,
             assistant=self._assistant,
+            among=self._among,
+            options=self._options,
         )
 
     def chat(
@@ -95,8 +103,12 @@ class RouterLLM(llm.LLM[Any]):
             parallel_tool_calls=parallel_tool_calls,
             tool_choice=tool_choice,
             response_format=response_format,
-            extra_kwargs=extra_kwargs if utils.is_given(extra_kwargs) else {},
+            extra_kwargs={
+                **self._options,
+                **(extra_kwargs if utils.is_given(extra_kwargs) else {}),
+            },
             pool=self._pool,
+            among=self._among,
             account=self._account,
             assistant=self._assistant,
         )

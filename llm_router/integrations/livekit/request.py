@@ -46,6 +46,8 @@ class Asked:
     extra_kwargs: Mapping[str, Any] = field(default_factory=dict)
     pool: str | None = None
     """Pool of the connections that may answer; None: every pool."""
+    among: frozenset[str] | None = None
+    """Names of the connections that may answer; None: any."""
     account: str = ""
     """API key or site that its use is counted for; empty: none."""
     assistant: str = ""
@@ -87,6 +89,7 @@ def chat_request(
         session_id=session_id,
         integration="livekit",
         pool=asked.pool,
+        among=asked.among,
         api_key_id=asked.account,
         assistant=asked.assistant,
         first_word_deadline=None if speech else asked.timeout,

@@ -4,6 +4,7 @@ import { assistants } from "./texts/assistants";
 import { chat } from "./texts/chat";
 import { phone } from "./texts/phone";
 import { sites } from "./texts/sites";
+import { talk } from "./texts/talk";
 
 export const text = {
   title: "Patchbay console",
@@ -384,6 +385,7 @@ export const text = {
   assistants,
   sites,
   phone,
+  talk,
 
   merge: {
     text: "Somebody has changed it meanwhile. Choose for each field; nothing is lost.",

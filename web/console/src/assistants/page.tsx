@@ -96,7 +96,11 @@ function Editor({ stored }: { stored: Assistant }) {
           </>
         )}
       </div>
-      {begun.source === "file" && <p className="hint">{words.inFile}</p>}
+      {begun.source === "file" && (
+        <p className="hint">
+          {words.inFile} {mayChange(me) && <CopyToStore name={name} onCopied={take} />}
+        </p>
+      )}
       {begun.source !== "file" && !may && <p className="hint">{words.mayNotChange}</p>}
       <div className="halves">
         <Form begun={begun} draft={draft} faults={faults} mayChange={may} isAdmin={me.role === "admin"} onChange={(field, value) => setDraft((before) => ({ ...before, [field]: value }))} />
@@ -134,6 +138,26 @@ function Editor({ stored }: { stored: Assistant }) {
       )}
       {opened === "remove" && <Remove of={begun} onClose={() => setOpened("")} onRemoved={() => setDraft({})} />}
     </>
+  );
+}
+
+/** Stores an assistant of the file, so that it can be changed here. */
+function CopyToStore({ name, onCopied }: { name: string; onCopied: (stored: Assistant) => void }) {
+  const toasts = useToasts();
+  const queries = useQueryClient();
+  const copy = useMutation({
+    mutationFn: () => ask(api.POST("/api/assistants/{assistant_name}/copy", { params: { path: { assistant_name: name } } })),
+    onSuccess: (stored) => {
+      toasts.say(words.copied(name));
+      onCopied(stored);
+    },
+    onError: toasts.fail,
+    onSettled: () => queries.invalidateQueries({ queryKey: ASSISTANTS }),
+  });
+  return (
+    <Button disabled={copy.isPending} onClick={() => copy.mutate()}>
+      {words.copy}
+    </Button>
   );
 }
 

@@ -1,4 +1,4 @@
-/** Talks in writing with an assistant as it would be with changes that are not published. */
+/** Talks with an assistant, in writing or by voice, as it would be with changes that are not published. */
 
 import { useMutation } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
@@ -6,6 +6,7 @@ import { useEffect, useRef, useState } from "react";
 import { api, ask, Problem } from "../api/client";
 import { serverEvents } from "../chat/sse";
 import { seconds } from "../format";
+import { Talk } from "../room/talk";
 import { text } from "../text";
 import { Button, Field, Trouble } from "../ui/kit";
 import type { Draft } from "./fields";
@@ -116,9 +117,7 @@ export function Trial({ name, draft }: { name: string; draft: Draft }) {
           {answer.isPending && <Button onClick={() => reading.current?.abort()}>{words.stop}</Button>}
         </div>
       </form>
-      <p className="hint">
-        {words.voice} <a href={`/talk?assistant=${encodeURIComponent(name)}`}>{`/talk?assistant=${name}`}</a>. {words.voiceHint}
-      </p>
+      <Talk hint={words.voiceHint} begin={() => ask(api.POST("/api/assistants/{assistant_name}/call", { params: { path: { assistant_name: name } }, body: { draft } as never }))} />
     </section>
   );
 }

@@ -3,10 +3,10 @@
 import { useEffect, useRef, useState } from "react";
 
 import { api, ask, type Call } from "../api/client";
+import type { Seat } from "../room/seat";
 import { text } from "../text";
 import { Button } from "../ui/kit";
 import { useToasts } from "../ui/toasts";
-import type { Seat } from "./seat";
 
 const words = text.supervise;
 /** Seconds after which a listener has to ask again. */
@@ -33,7 +33,7 @@ export function Supervise({ of }: { of: Call }) {
   async function join(speaks: boolean) {
     setDoing("joining");
     try {
-      const { Seat } = await import("./seat");
+      const { Seat } = await import("../room/seat");
       const taken: Seat = new Seat({
         onLevel: setLevel,
         onEnd: () => {

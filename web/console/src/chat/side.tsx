@@ -4,6 +4,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 
 import { api, ask, Problem } from "../api/client";
+import { Talk } from "../room/talk";
 import { text } from "../text";
 import { ConfirmRemoval } from "../ui/confirm";
 import { Button, Empty, Trouble } from "../ui/kit";
@@ -11,7 +12,7 @@ import { useToasts } from "../ui/toasts";
 import { Composer } from "./composer";
 import { Message, PastMessage } from "./message";
 import { ChatSettings } from "./settings";
-import type { Beginning } from "./types";
+import { withSpoken, type Beginning } from "./types";
 import { CHATS, useChat } from "./use_chat";
 
 const words = text.chat;
@@ -36,6 +37,7 @@ export function ChatSide({ label, id, beginning, onCreated, onGone, onClose, reg
   const [isRemoving, setRemoving] = useState(false);
   const path = side.stored.data?.path ?? [];
   const past = side.beginning?.history ?? [];
+  const before = withSpoken(id === undefined ? past : path, []);
   const send: Ask = (content, onStored) => {
     const stored = () => {
       setAfter(undefined);
@@ -105,6 +107,14 @@ export function ChatSide({ label, id, beginning, onCreated, onGone, onClose, reg
         onSend={send}
         onBoth={askBoth}
         onStop={side.live?.reply ? side.stop : undefined}
+      />
+      <Talk
+        hint={words.voiceHint}
+        begin={() => {
+          const { model, system_prompt, parameters } = side.settings;
+          return ask(api.POST("/api/chats/call", { body: { model, system_prompt, parameters, history: before } }));
+        }}
+        onSaid={(said) => side.keep(withSpoken(before, said))}
       />
       {isRemoving && id !== undefined && (
         <RemoveChat

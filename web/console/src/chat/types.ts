@@ -1,5 +1,6 @@
 /** A chat's settings and history, as forms have them. Pure. */
 
+import type { Messages } from "../../../widget/src/transcript";
 import type { CallItem, Schemas } from "../api/client";
 
 export type Chat = Schemas["ChatDetail"];
@@ -48,6 +49,12 @@ export function pastOfChat(path: readonly ChatMessage[]): Past[] {
     .filter(({ content }) => content)
     .map(({ role, content }) => ({ role, content }))
     .slice(-MOST_PAST);
+}
+
+/** Returns a chat's messages and, after them, what was said by voice. */
+export function withSpoken(path: readonly (Past | ChatMessage)[], spoken: Messages): Past[] {
+  const heard = spoken.map(({ who, text }): Past => ({ role: who === "caller" ? "user" : "assistant", content: text }));
+  return [...path.map(({ role, content }) => ({ role, content })), ...heard].filter(({ content }) => content.trim()).slice(-MOST_PAST);
 }
 
 /** Sets one parameter; null leaves it to the connection. */

@@ -6,7 +6,7 @@ import { useEffect, useState } from "react";
 import { api, ask } from "../api/client";
 import { liveOf, read, useLive } from "./live";
 import { followReply, sendMessage, writeAgain, type Step } from "./reply";
-import { settingsOf, type Beginning, type Settings } from "./types";
+import { settingsOf, type Beginning, type Past, type Settings } from "./types";
 
 export const CHATS = ["chats"];
 
@@ -79,6 +79,14 @@ export function useChat(id: string | undefined, beginning: Beginning | null, onC
     mutationFn: ({ chat, number }: { chat: string; number: number }) => follow(chat, followReply(chat, number), () => undefined, number),
     onSettled: refresh,
   });
+  const keep = useMutation({
+    mutationFn: async (history: Past[]) => {
+      const made = await ask(api.POST("/api/chats", { body: { ...settings, history } }));
+      setChanged({});
+      onCreated(made.id);
+    },
+    onSettled: refresh,
+  });
   const choose = useMutation({
     mutationFn: (number: number) => ask(api.POST("/api/chats/{chat_id}/messages/{number}/choose", { params: { path: { chat_id: id ?? "", number } } })),
     onSuccess: (chosen) => queries.setQueryData(chatQueryOptions(chosen.id).queryKey, chosen),
@@ -93,7 +101,7 @@ export function useChat(id: string | undefined, beginning: Beginning | null, onC
     if (id !== undefined && runs !== undefined && !liveOf(id)) takeUp({ chat: id, number: runs });
   }, [id, runs, takeUp]);
 
-  const latest = [asking, again, taken, choose, stop].reduce((one, other) => (other.submittedAt > one.submittedAt ? other : one));
+  const latest = [asking, again, taken, keep, choose, stop].reduce((one, other) => (other.submittedAt > one.submittedAt ? other : one));
   return {
     id,
     stored,
@@ -104,6 +112,8 @@ export function useChat(id: string | undefined, beginning: Beginning | null, onC
     isBusy: live !== null || asking.isPending || again.isPending,
     ask: (values: Asking) => asking.mutate(values),
     again: (number: number) => again.mutate(number),
+    /** Stores a conversation as a chat of its own, which takes this one's place. */
+    keep: (history: Past[]) => keep.mutateAsync(history),
     choose: (number: number) => choose.mutate(number),
     stop: () => live?.reply && stop.mutate(live.reply),
     error: latest.error,

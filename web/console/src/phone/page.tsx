@@ -3,11 +3,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
+import { useState } from "react";
+
 import { api, ask, type Schemas } from "../api/client";
 import { useMe } from "../session";
 import { text } from "../text";
-import { Badge, Empty, Trouble, WideTable } from "../ui/kit";
+import { Badge, Button, Empty, Trouble, WideTable } from "../ui/kit";
 import { Rows } from "../ui/rows";
+import { PhoneEditor } from "./editor";
 
 type Phone = Schemas["PhoneRead"];
 type PhoneNumber = Phone["numbers"][number];
@@ -23,7 +26,9 @@ export function PhonePage() {
 }
 
 function Telephone() {
+  const [isEditing, setEditing] = useState(false);
   const found = useQuery({ queryKey: ["phone"], queryFn: () => ask(api.GET("/api/phone")), refetchInterval: 30_000 });
+  if (isEditing) return <PhoneEditor onClose={() => setEditing(false)} />;
   if (found.isPending) return <p className="waiting">{text.loading}</p>;
   if (!found.data) return <Trouble error={found.error as Error} onRetry={() => void found.refetch()} />;
   const phone = found.data;
@@ -31,6 +36,9 @@ function Telephone() {
     <>
       <div className="title">
         <h1>{words.title}</h1>
+        <Button kind="main" onClick={() => setEditing(true)}>
+          {words.edit}
+        </Button>
       </div>
       <p>{words.text(phone.file)}</p>
       {phone.fault && (
@@ -39,6 +47,21 @@ function Telephone() {
           <p>{phone.fault}</p>
         </div>
       )}
+      <PhoneSetup of={phone} />
+      <section>
+        <p>{words.commands}</p>
+        <pre className="code" tabIndex={0} aria-label={words.commands}>
+          {words.plan}
+        </pre>
+      </section>
+    </>
+  );
+}
+
+/** What a file says: numbers, hours, calls out and people. */
+export function PhoneSetup({ of: phone }: { of: Phone }) {
+  return (
+    <>
       <section>
         <h2>{words.numbers}</h2>
         {!phone.numbers.length && <Empty title={words.emptyTitle}>{words.empty}</Empty>}
@@ -61,12 +84,6 @@ function Telephone() {
         {phone.outbound && phone.outbound.allowed_prefixes.length > 0 && <p>{words.prefixes(phone.outbound.allowed_prefixes.join(", "))}</p>}
       </section>
       {phone.people.length > 0 && <People of={phone.people} />}
-      <section>
-        <p>{words.commands}</p>
-        <pre className="code" tabIndex={0} aria-label={words.commands}>
-          {words.plan}
-        </pre>
-      </section>
     </>
   );
 }

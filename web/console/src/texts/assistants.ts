@@ -9,7 +9,9 @@ export const assistants = {
   empty: "An assistant is what answers a call: its words, voice, tools and limits. Calls that name none are answered as the settings say, until there is an assistant called “default”.",
   mayNotRead: (role: string) => `Your role is ${role}: it does not read assistants, whose instructions may be confidential.`,
   mayNotChange: "You can read this assistant, and not change it: that is for its owner and its team, with a key that may serve calls, and for admins.",
-  inFile: "This assistant is in the file of assistants (ASSISTANTS_FILE): change it there. One of the same name that is stored here stands before it.",
+  inFile: "This assistant is in the file of assistants (ASSISTANTS_FILE): it is changed there, or stored here, where it stands before that of the file.",
+  copy: "Copy it into the database",
+  copied: (name: string) => `${name} is stored: it is changed here from now on, and stands before the one of the file`,
   gone: "This assistant does not exist, or you may not see it.",
   create: {
     name: "Name",
@@ -122,7 +124,6 @@ export const assistants = {
     roles: { user: "You", assistant: "Assistant", tool: "Tool" },
     by: (connection: string, first: string) => `${connection}, first word ${first}`,
     lost: "The connection to the server was lost; send it again.",
-    voice: "By voice: publish it, then open",
-    voiceHint: "The page reaches it if VISITOR_ASSISTANTS names it, or if it is the default one.",
+    voiceHint: "By voice it is a call like any other, which the page of calls shows: all of its tools run, and it is stored as the assistant says.",
   },
 } as const;

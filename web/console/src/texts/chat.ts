@@ -63,6 +63,8 @@ export const chat = {
   next: "Next version",
   lost: "The connection to the server was lost. What there is of the reply is stored: open the chat again.",
 
+  voiceHint: "By voice an agent answers with this model, prompt and parameters, and knows the chat so far. Voice off: what was said is a chat, to go on with in writing.",
+
   receipt: {
     title: (connection: string) => `Answered by ${connection}`,
     none: "No connection answered",
