@@ -1,10 +1,12 @@
 """The console's pages of assistants, in a real browser over the real API and a model server."""
 
+from pathlib import Path
+
 from playwright.async_api import Page, expect
 
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
-from llm_router.testing.server import FaultyServer, Script
+from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ToolCall
 from llm_router.voice.assistant import parse_assistant
 from llm_router.voice.rules import Ownership
@@ -86,6 +88,38 @@ async def test_an_assistant_is_made_tried_published_and_rolled_back(console: Con
         await page.get_by_role("button", name="Delete").click()
         await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         await expect(page.get_by_text("No assistant is stored yet")).to_be_visible()
+
+
+async def test_a_trial_is_stopped_and_begun_again_and_one_of_the_file_is_copied(
+    console: Console, tmp_path: Path
+) -> None:
+    (tmp_path / "assistants.toml").write_text('[desk]\ngreeting = "The desk, hello!"\n')
+    slow = Script(words=["Well, ", *["so "] * 60], fault=Fault.DRIP)
+    async with FaultyServer(slow) as server:
+        model = Connection(name="desk", base_url=server.base_url, model_name=server.model)
+        await console.services.store.add(ADMIN, [model])
+        page = await console.signed_in("admin", "/ai-compute/assistants")
+        await page.get_by_role("link", name="desk").click()
+        await expect(page.get_by_label("Instructions", exact=True)).to_be_disabled()
+        await page.get_by_role("button", name="Copy it into the database").click()
+        await expect(page.get_by_text("desk is stored")).to_be_visible()
+        await expect(page.get_by_text("Version 1", exact=True).first).to_be_visible()
+        await page.get_by_label("Instructions", exact=True).fill("Be brief.")
+        await page.get_by_role("button", name="Begin").click()
+        await expect(page.get_by_text("The desk, hello!").last).to_be_visible()
+        await page.get_by_label("Your message").fill("When do you open?")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("Well,")).to_be_visible()
+        await page.get_by_role("button", name="Stop").click()
+        await expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+        await expect(page.get_by_role("alert")).to_have_count(0)
+        said = page.locator(".trial .said li")
+        await expect(said).to_have_count(2)
+        await page.get_by_role("button", name="Begin again").click()
+        await expect(said).to_have_count(1)
+        await expect(said).to_contain_text("The desk, hello!")
+    stored = await console.services.assistants.get(ADMIN, "desk")
+    assert (stored.record.greeting, stored.version) == ("The desk, hello!", 1)
 
 
 async def test_two_people_who_edit_one_assistant_lose_nothing(console: Console) -> None:

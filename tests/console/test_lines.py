@@ -86,6 +86,51 @@ async def test_the_telephone_shows_who_answers_each_number(
     await expect(page.get_by_text("+4930123456", exact=True)).to_be_visible()
 
 
+async def test_the_telephones_file_is_changed_with_a_preview_and_undone(
+    console: Console, tmp_path: Path
+) -> None:
+    file = tmp_path / "phone.toml"
+    file.write_text(FILE)
+    page = await console.signed_in("admin", "/ai-compute/phone")
+    await page.get_by_role("button", name="Edit the file").click()
+    text = page.get_by_label("The file")
+    await expect(text).to_have_value(FILE)
+    await expect(page.get_by_role("button", name="Save")).to_be_disabled()
+    await text.fill(FILE.replace('"+49 30 123456"', '"112"', 1))
+    await page.get_by_role("button", name="Preview").click()
+    await expect(page.get_by_role("alert")).to_contain_text("emergency number")
+    await expect(page.get_by_role("button", name="Save")).to_be_disabled()
+    mine = FILE.replace("tea-shop", "night-shop")
+    await text.fill(mine)
+    await page.get_by_role("button", name="Preview").click()
+    await expect(page.get_by_role("link", name="night-shop")).to_be_visible()
+    await check_accessibility(page)
+    await picture(page, "console-phone-edit")
+    # Somebody changes it in an editor, and the session ends, meanwhile.
+    file.write_text(f"# Theirs.\n{FILE}")
+    await console.context.clear_cookies()
+    await page.get_by_role("button", name="Save").click()
+    await page.get_by_label("API key").last.fill(await console.key("admin"))
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(text).to_have_value(mine)
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Somebody has changed it meanwhile")).to_be_visible()
+    await check_accessibility(page)
+    await page.get_by_role("button", name="Save the choice").click()
+    await expect(text).to_have_value(mine)
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_text("Hours and assistants hold from the next call")).to_be_visible()
+    assert file.read_text() == mine
+    await page.get_by_role("button", name="Open it here").click()
+    await expect(text).to_have_value(f"# Theirs.\n{FILE}")
+    await page.get_by_role("button", name="Preview").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_role("button", name="Open it here")).to_have_count(2)
+    assert file.read_text() == f"# Theirs.\n{FILE}"
+    await page.get_by_role("button", name="Close").click()
+    await expect(page.get_by_role("heading", name="Telephone", exact=True)).to_be_visible()
+
+
 async def test_sites_and_the_telephone_are_for_admins(console: Console) -> None:
     page = await console.signed_in("editor", "/ai-compute/sites")
     await expect(page.get_by_text("Sites are for admins")).to_be_visible()

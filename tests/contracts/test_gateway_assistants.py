@@ -167,6 +167,18 @@ async def test_assistants_of_the_file_are_listed_after_the_stored_ones_and_marke
         problem(await gateway.call("admin", "PATCH", "/assistants/desk", {"speed": 1.1}), 404)
 
 
+async def test_an_assistant_of_the_file_is_copied_and_changed_from_then_on(files: Files) -> None:
+    in_file = {"desk": parse_assistant({"name": "desk", "greeting": "File."})}
+    async with gateway_on(await files.new(), assistants_in_file=lambda: in_file) as gateway:
+        copied = await gateway.call("editor", "POST", "/assistants/desk/copy")
+        assert (copied.status_code, copied.json()["source"]) == (201, "stored")
+        assert copied.json()["greeting"] == "File."
+        changed = await gateway.call("editor", "PATCH", "/assistants/desk", {"greeting": "Mine."})
+        assert (changed.json()["version"], changed.json()["greeting"]) == (2, "Mine.")
+        again = await gateway.call("editor", "POST", "/assistants/desk/copy")
+        assert again.status_code == 409
+
+
 async def test_a_file_that_is_spoilt_leaves_the_stored_ones(
     files: Files, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -87,6 +87,7 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/assistants/{assistant_name}/versions/{version}"): (USERS, None, 200),
     ("POST", "/assistants/{assistant_name}/rollback"): (EDITORS, {"to": 1}, 200),
     ("GET", "/assistants/{assistant_name}/diff"): (USERS, None, 200),
+    ("POST", "/assistants/{assistant_name}/copy"): (EDITORS, None, 404),
     ("GET", "/sites"): (ADMINS, None, 200),
     ("POST", "/sites"): (ADMINS, {"name": "blog", "origins": ["https://blog.example"]}, 201),
     ("GET", "/sites/{site_name}"): (ADMINS, None, 200),

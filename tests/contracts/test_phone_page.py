@@ -1,5 +1,7 @@
 """The route that shows the telephone's file: numbers, hours, who answers now, and no password."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,17 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
+from agent.phone.edit_routes import phone_edit_router
+from agent.phone.file_versions import MOST_VERSIONS, FileVersions
 from agent.phone.routes import phone_router
 from agent.phone.setup_file import PhoneFile
 from llm_router.clock import SystemClock
 from llm_router.connections.access import Actor, Role
+from llm_router.errors import ConfigurationError
 from llm_router.gateway.deps import get_actor
 from llm_router.gateway.errors import answer_with_problems
+from tests.contracts.databases import Files
+from tests.contracts.gateway import Gateway, gateway_on
 
 FILE = """
 [[trunks]]
@@ -101,3 +108,98 @@ async def test_a_fault_is_named_with_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor"])
 async def test_the_telephone_is_for_admins(tmp_path: Path, role: Role) -> None:
     assert (await read(tmp_path, FILE, role=role)).status_code == 403
+
+
+# ── Changes of the file ──────────────────────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def editing(files: Files, file: Path) -> AsyncIterator[Gateway]:
+    async with gateway_on(await files.new()) as gateway:
+        gateway.app.include_router(phone_edit_router(file, {}, At(8)))
+        yield gateway
+
+
+async def test_a_change_is_previewed_written_and_undone_from_a_version(
+    files: Files, tmp_path: Path
+) -> None:
+    file = tmp_path / "phone.toml"
+    file.write_text(FILE)
+    changed = f"# Café\n{FILE.replace('tea-shop', 'coffee-shop')}"
+    async with editing(files, file) as gateway:
+        before = (await gateway.call("admin", "GET", "/phone/file")).json()
+        assert (before["text"], before["is_writable"]) == (FILE, True)
+        preview = (await gateway.call("admin", "POST", "/phone/check", {"text": changed})).json()
+        assert preview["numbers"][0]["answers_now"] == "coffee-shop"
+        assert file.read_text() == FILE
+        body = {"text": changed, "version": before["version"]}
+        written = (await gateway.call("admin", "PUT", "/phone/file", body)).json()
+        assert file.read_text() == written["text"] == changed
+        [version] = (await gateway.call("admin", "GET", "/phone/versions")).json()["items"]
+        path = f"/phone/versions/{version['name']}"
+        assert (await gateway.call("admin", "GET", path)).json()["text"] == FILE
+        # Somebody else began with the text before.
+        stale = await gateway.call("admin", "PUT", "/phone/file", {**body, "text": FILE})
+        assert (stale.status_code, stale.json()["type"]) == (409, "/problems/stale-version")
+        assert file.read_text() == changed
+        missing = await gateway.call("admin", "GET", "/phone/versions/..%2Fphone.toml")
+        assert missing.status_code == 404
+        [entry, *_] = (await gateway.call("admin", "GET", "/audit")).json()["items"]
+        assert (entry["action"], entry["kind"]) == ("edit", "phone")
+
+
+async def test_a_text_with_a_fault_is_never_written(files: Files, tmp_path: Path) -> None:
+    file = tmp_path / "phone.toml"
+    async with editing(files, file) as gateway:
+        for text, said in (
+            (FILE.replace('"+49 30 123456"', '"49-x"', 1), "number"),
+            (FILE.replace('"${CARRIER_PASSWORD}"', f'"{SECRET}"'), "password"),
+            ("[[numbers", "TOML"),
+        ):
+            for method, path, more in (
+                ("POST", "/phone/check", {}),
+                ("PUT", "/phone/file", {"version": 0}),
+            ):
+                refused = await gateway.call("admin", method, path, {"text": text, **more})
+                assert refused.status_code == 422
+                assert said in refused.json()["detail"]
+                assert SECRET not in refused.text
+        assert not file.exists()
+        made = await gateway.call("admin", "PUT", "/phone/file", {"text": "", "version": 0})
+        assert made.status_code == 200
+        assert file.exists()
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "editor"])
+async def test_only_admins_change_the_telephone(files: Files, tmp_path: Path, role: Role) -> None:
+    async with editing(files, tmp_path / "phone.toml") as gateway:
+        for method, path, body in (
+            ("GET", "/phone/file", None),
+            ("POST", "/phone/check", {"text": ""}),
+            ("PUT", "/phone/file", {"text": "", "version": 0}),
+            ("GET", "/phone/versions", None),
+            ("GET", "/phone/versions/x", None),
+        ):
+            assert (await gateway.call(role, method, path, body)).status_code == 403
+
+
+def test_a_file_that_cannot_be_replaced_says_so_and_stays(tmp_path: Path) -> None:
+    blocked = tmp_path / "a-file"
+    blocked.write_text("")
+    versions = FileVersions(blocked / "phone.toml")
+    with pytest.raises(ConfigurationError, match="cannot be"):
+        versions.write("", 0, datetime(2026, 6, 1, tzinfo=UTC))
+
+
+def test_so_many_earlier_texts_are_kept_and_rights_stay(tmp_path: Path) -> None:
+    file = tmp_path / "phone.toml"
+    versions = FileVersions(file)
+    version = versions.write("# first", 0, datetime(2026, 6, 1, tzinfo=UTC)).version
+    file.chmod(0o640)
+    for number in range(MOST_VERSIONS + 3):
+        at = datetime(2026, 6, 1, 1, number, tzinfo=UTC)
+        version = versions.write(f"# {number}", version, at).version
+    names = versions.names()
+    assert len(names) == MOST_VERSIONS
+    assert versions.earlier(names[0]) == f"# {MOST_VERSIONS + 1}"
+    assert file.stat().st_mode & 0o777 == 0o640

@@ -141,3 +141,35 @@ async def test_those_who_may_not_change_assistants_may_not_try_any(
         problem(await desk.ask(await desk.key("admin"), {"speed": 9.0}, [QUESTION]), 422)
         assert desk.model.requests == []
     assert spends("POST", "/api/assistants/shop/try")
+    assert spends("POST", "/api/assistants/shop/call")
+    assert spends("POST", "/api/chats/call")
+
+
+async def test_calls_that_try_something_need_the_same_rights_and_a_connection_for_calls(
+    files: Files, tmp_path: Path
+) -> None:
+    async with at_a_desk(files, tmp_path, Script()) as desk:
+        unflagged = Connection(
+            name="programs", base_url=desk.model.base_url, model_name="p", use_in_livekit=False
+        )
+        await desk.services.store.add(SYSTEM, [unflagged])
+
+        async def call(key: str, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+            headers = {"Authorization": f"Bearer {key}"}
+            return await desk.client.post(f"/api{path}", json=dict(body), headers=headers)
+
+        draft = {"draft": {"instructions": "A draft."}}
+        viewer, operator, admin = [await desk.key(role) for role in ("viewer", "operator", "admin")]
+        for key in (viewer, operator):
+            problem(await call(key, "/assistants/shop/call", draft), 403)
+        problem(await call(viewer, "/chats/call", {}), 403)
+        problem(await call(admin, "/assistants/shop/call", {"draft": {"speed": 9.0}}), 422)
+        found = problem(await call(admin, "/chats/call", {"model": "programs"}), 404)
+        assert "desk" in found["detail"]
+        # All else is right, and LiveKit is away.
+        for path, body in (
+            ("/assistants/shop/call", draft),
+            ("/chats/call", {"model": "desk"}),
+            ("/chats/call", {"history": [{"role": "user", "content": "Hi?"}]}),
+        ):
+            problem(await call(admin, path, body), 503)
