@@ -54,7 +54,7 @@ class StartedCall:
     inbound: Inbound | None
     """The line and the number that were called; None: the call came in on no line of the file."""
     trial: TrialCall | None
-    """What is tried out in the call; None: it is a call of a caller."""
+    """The draft or the model that is tried out; None: it is a call of a caller."""
 
     @property
     def terms(self) -> SiteTerms | None:

@@ -82,7 +82,7 @@ class Dispatch(BaseModel):
     context: PageContext | None = None
     """The page's account of itself or of the visitor."""
     trial: str = ""
-    """What answers a call that tries something out, sealed (`agent.trial_call`)."""
+    """Description of what answers a call that tries something out, sealed (`agent.trial_call`)."""
     returned: bool = False
     """Whether a person has answered since the agent before, and has given the caller back."""
 

@@ -1,4 +1,4 @@
-"""Describes a call that tries things out: what answers it comes with it, and is stored nowhere.
+"""Describes calls in which something is tried out: what answers comes with the call.
 
 It travels in the metadata of the agent's dispatch, sealed with the master key that HTTP process and
 worker share, so that LiveKit's server reads neither instructions nor the secrets of tools.
@@ -27,7 +27,7 @@ class Said(BaseModel):
 
 
 class TrialCall(BaseModel):
-    """What answers a call that tries something out.
+    """Describes what answers a call that tries something out.
 
     `connections` are the ids of those that may be asked; None: those of the assistant's pool.
     `options` go along with every request, such as a temperature. `said` comes before the call's
