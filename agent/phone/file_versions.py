@@ -1,6 +1,6 @@
 """Changes the telephone's file, and keeps what it was before beside it.
 
-Whoever reads the file meanwhile finds the old text or the new one, never a part of either.
+A reader meanwhile finds the old text or the new one, never a part of either.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from llm_router.errors import ConfigurationError, NotFoundError
 from llm_router.voice.phone.setup_file import MAX_SIZE
 
 MOST_VERSIONS = 50
-"""Earlier texts that are kept; older ones are removed."""
+"""Earlier texts that stay; older ones are removed."""
 _NAME = re.compile(r"[0-9]{8}T[0-9]{12}Z")
 _FORMAT = "%Y%m%dT%H%M%S%fZ"
 

@@ -191,7 +191,7 @@ def test_a_file_that_cannot_be_replaced_says_so_and_stays(tmp_path: Path) -> Non
         versions.write("", 0, datetime(2026, 6, 1, tzinfo=UTC))
 
 
-def test_so_many_earlier_texts_are_kept_and_rights_stay(tmp_path: Path) -> None:
+def test_so_many_earlier_texts_stay_and_so_do_the_rights(tmp_path: Path) -> None:
     file = tmp_path / "phone.toml"
     versions = FileVersions(file)
     version = versions.write("# first", 0, datetime(2026, 6, 1, tzinfo=UTC)).version
