@@ -24,6 +24,7 @@ interface TalkProps {
 export function Talk({ hint, begin, onSaid }: TalkProps) {
   const toasts = useToasts();
   const seat = useRef<Seat | null>(null);
+  const hungUp = useRef(false);
   const [doing, setDoing] = useState<Doing>("nothing");
   const [isAnswered, setAnswered] = useState(false);
   const [isMuted, setMuted] = useState(false);
@@ -50,23 +51,24 @@ export function Talk({ hint, begin, onSaid }: TalkProps) {
   }
 
   // Who goes to another page hangs up.
-  useEffect(() => () => void seat.current?.leave(), []);
+  useEffect(() => hangUp, []);
   const goesOn = () => seat.current !== null;
   useBlocker({ shouldBlockFn: () => goesOn() && !confirm(words.leave), enableBeforeUnload: goesOn });
 
   async function call() {
+    hungUp.current = false;
     setDoing("joining");
     setAnswered(false);
     setMuted(false);
     show([]);
     try {
       const { Seat } = await import("./seat");
-      const taken: Seat = new Seat({
+      const mine: Seat = new Seat({
         onLevel: setLevel,
         onSound: () => setAnswered(true),
-        onSaid: (segment) => seat.current === taken && show(addSegment(said.current, segment)),
+        onSaid: (segment) => seat.current === mine && show(addSegment(said.current, segment)),
         onEnd: () => {
-          if (seat.current !== taken) return;
+          if (seat.current !== mine) return;
           seat.current = null;
           setDoing("nothing");
           setLevel(0);
@@ -74,14 +76,21 @@ export function Talk({ hint, begin, onSaid }: TalkProps) {
           void keep();
         },
       });
-      seat.current = taken;
-      await taken.join(await begin(), true);
-      setDoing("talking");
+      seat.current = mine;
+      const way = await begin();
+      if (!hungUp.current) await mine.join(way, true);
+      if (hungUp.current) await mine.leave();
+      else setDoing("talking");
     } catch (error) {
       seat.current = null;
       setDoing("nothing");
-      toasts.fail((error as Error).name === "NotAllowedError" || (error as Error).name === "NotFoundError" ? new Problem(0, { detail: words.noMicrophone }) : (error as Error));
+      if (!hungUp.current) toasts.fail(hasNoMicrophone(error as Error) ? new Problem(0, { detail: words.noMicrophone }) : (error as Error));
     }
+  }
+
+  function hangUp() {
+    hungUp.current = true;
+    void seat.current?.leave();
   }
 
   async function mute() {
@@ -121,7 +130,7 @@ export function Talk({ hint, begin, onSaid }: TalkProps) {
                 {isMuted ? words.unmute : words.mute}
               </Button>
             )}
-            <Button kind="main" onClick={() => void seat.current?.leave()}>
+            <Button kind="main" onClick={hangUp}>
               {words.off}
             </Button>
           </>
@@ -131,3 +140,6 @@ export function Talk({ hint, begin, onSaid }: TalkProps) {
     </div>
   );
 }
+
+/** The browser's words for a microphone that is not there, or not allowed. */
+const hasNoMicrophone = ({ name }: Error) => ["NotAllowedError", "NotFoundError"].includes(name);
