@@ -78,9 +78,9 @@ export function Talk({ hint, begin, onSaid }: TalkProps) {
       });
       seat.current = mine;
       const way = await begin();
-      if (!hungUp.current) await mine.join(way, true);
-      if (hungUp.current) await mine.leave();
-      else setDoing("talking");
+      if (seat.current === mine) await mine.join(way, true);
+      if (seat.current === mine) setDoing("talking");
+      else await mine.leave();
     } catch (error) {
       seat.current = null;
       setDoing("nothing");
