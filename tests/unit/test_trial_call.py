@@ -58,4 +58,4 @@ def test_connections_are_found_by_their_ids() -> None:
     names = {"c1": "desk", "c2": "spare"}
     assert named(None, names) is None
     assert named(trial_of(SHOP), names) is None
-    assert named(trial_of(SHOP, connections=("c2", "gone")), names) == {"spare"}
+    assert named(trial_of(SHOP, connections=("c2", "gone")), names) == frozenset({"spare"})
