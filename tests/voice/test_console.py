@@ -76,7 +76,9 @@ async def test_a_draft_of_an_assistant_is_tried_by_voice_before_it_is_published(
         await page.get_by_role("button", name="Voice on").click()
         talk = page.get_by_role("group", name="By voice")
         await expect(talk.get_by_text("The desk, hello!")).to_be_visible(timeout=SOON)
-        await expect(talk.locator("li.user")).to_contain_text("open", ignore_case=True)
+        await expect(talk.locator("li.user")).to_contain_text(
+            "open", ignore_case=True, timeout=SOON
+        )
         await expect(talk.get_by_text(ANSWER).first).to_be_visible(timeout=SOON)
         await check_accessibility(page)
         await picture(page, "console-assistant-voice")
@@ -112,7 +114,9 @@ async def test_a_chat_goes_on_by_voice_with_its_model_and_keeps_what_was_said(
         await expect(page.get_by_text(ANSWER)).to_be_visible(timeout=SOON)
         await page.get_by_role("button", name="Voice on").click()
         talk = page.get_by_role("group", name="By voice")
-        await expect(talk.locator("li.user")).to_contain_text("open", ignore_case=True)
+        await expect(talk.locator("li.user")).to_contain_text(
+            "open", ignore_case=True, timeout=SOON
+        )
         await expect(talk.get_by_text(ANSWER).first).to_be_visible(timeout=SOON)
         await check_accessibility(page)
         await picture(page, "console-chat-voice")
@@ -122,5 +126,7 @@ async def test_a_chat_goes_on_by_voice_with_its_model_and_keeps_what_was_said(
         await page.get_by_role("button", name="Voice off").click()
         chat = page.get_by_role("region", name="Chat", exact=True)
         await expect(talk.locator("li")).to_have_count(0)
-        await expect(chat.locator("li.user").nth(1)).to_contain_text("open", ignore_case=True)
+        await expect(chat.locator("li.user").nth(1)).to_contain_text(
+            "open", ignore_case=True, timeout=SOON
+        )
     await stack.manage("DELETE", f"/connections/{first['id']}")
