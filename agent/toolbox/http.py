@@ -46,7 +46,10 @@ class HttpTools:
         self._secrets = secrets or Secrets()
         self._checks: dict[str, ArgumentCheck] = {}
         self._client = httpx2.AsyncClient(
-            transport=EnvironmentTransport(guard), trust_env=False, follow_redirects=False
+            transport=EnvironmentTransport(guard),
+            timeout=None,  # each tool has its own, for all of the exchange
+            trust_env=False,
+            follow_redirects=False,
         )
 
     async def aclose(self) -> None:

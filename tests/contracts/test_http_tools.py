@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 import pytest
 from livekit.agents import Agent
 
@@ -124,6 +125,18 @@ async def test_a_server_that_hangs_is_left_after_the_time_limit() -> None:
     async with ByteServer(answering(b"")) as server, tools() as runner:
         with pytest.raises(ToolError, match=r"no answer within 0\.05 s"):
             await runner.run(declared(server, timeout=0.05), {"id": "7"})
+
+
+async def test_a_slow_answer_has_the_time_of_its_tool_and_no_shorter_one_of_the_client() -> None:
+    asked: list[httpx2.Request] = []
+
+    async def note(request: httpx2.Request) -> None:
+        asked.append(request)
+
+    async with ByteServer(answering(page("200 OK", b"ok"))) as server, tools() as runner:
+        runner._client.event_hooks = {"request": [note]}
+        await runner.run(declared(server, timeout=60), {"id": "7"})
+    assert set(asked[0].extensions["timeout"].values()) == {None}
 
 
 async def test_of_ten_megabytes_a_little_is_read_and_less_is_given_to_the_model() -> None:

@@ -203,7 +203,7 @@ async def test_a_lookup_that_outlasts_a_failed_transfer_is_answered_and_neither_
             await until(lambda: call.has("Well?"))
         assert (orders.asked, len(mara.called)) == (1, 1)
     assert sorted(results(stack)) == [
-        ("call_1", "the person's line is busy"),
+        ("call_1", "the person's line is busy; nothing was done"),
         ("call_2", "It leaves today."),
     ]
 

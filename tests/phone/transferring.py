@@ -63,12 +63,18 @@ async def ask_for(
 ) -> Call:
     """Asks for a person; returns the call once the caller waits for them.
 
-    The model calls the tools `beside` at the same time.
+    The model calls the tools `beside` at the same time, and makes no call once it has a result.
     """
     arguments = f'{{"person": "{person}", "about": "{ABOUT}"}}'
     transfer = ToolCall("call_1", "transfer_call", arguments)
     put_through = Script(words=[], tool_calls=[*beside, transfer])
-    await stack.voice.behave(by_role(stack.voice.first, put_through, Script(words=words("Well?"))))
+    first, answer = stack.voice.first, Script(words=words("Well?"))
+
+    def once(number: int) -> Script:
+        roles = {one["role"] for one in first.requests[number].messages}
+        return answer if "tool" in roles else put_through
+
+    await stack.voice.behave(once if beside else by_role(first, put_through, answer))
     await caller.say(sentence("real_person"))
     call = Call(stack, caller, await stack.room_of(caller))
     await until(lambda: call.has(phrase("begin", person)))
