@@ -1,4 +1,4 @@
-"""Makes from the settings, and an assistant's own values, what calls and typed talks go by."""
+"""Makes the limits and options of calls and typed conversations from settings and assistant."""
 
 import logging
 import socket

@@ -1,4 +1,4 @@
-"""Makes, from the settings and the telephone's file, what dials planned calls."""
+"""Makes the dialer of planned calls from the settings and the telephone's file."""
 
 from collections.abc import Mapping
 from pathlib import Path

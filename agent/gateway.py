@@ -1,6 +1,6 @@
-"""Runs the gateway as a process of its own, `python -m agent.gateway`: /v1, and nothing else.
+"""Runs the gateway as a process of its own, `python -m agent.gateway`: /v1 without pages.
 
-Besides it answers /metrics and how it is. The HTTP process serves /v1, too. A process of its own
+It also serves /metrics and health checks. The HTTP process serves /v1, too. A process of its own
 answers more streams on the same machine, because it runs on uvloop where that is installed, and
 its work holds up no page and no call. `GATEWAY_PROCESSES` of them share one socket: the first
 starts the others, replaces one that dies, and ends them with itself.

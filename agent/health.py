@@ -1,7 +1,7 @@
 """Answers health checks of a worker: is it alive, and can it answer a call?
 
-LiveKit's own answer says nothing of the processes that answer calls, so it listens inside this
-machine only, and this one asks it.
+LiveKit's own health check says nothing of the processes that answer calls. So that check can
+be reached from this machine only, and the one here includes its result.
 """
 
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Makes the parts that only a call has which the agent places: its words, and who answers it."""
+"""Makes the parts that only calls out need: their words, and the detection of who answers."""
 
 from functools import partial
 

@@ -89,8 +89,8 @@ class AgentSettings(Section):
     phrases_file: Path = Path("config/prompts/phrases.toml")
     """File with the fillers, apologies and hand-over phrases of each language."""
     documents_folder: Path | None = None
-    """Folder of texts (.md, .txt) in which the agent finds facts, such as opening hours. Empty: it
-    searches none, but in the demo those of a made-up shop, config/documents."""
+    """Folder of texts (.md, .txt) in which the agent finds facts, such as opening hours. Empty:
+    none; in the demo, the texts of a made-up shop, config/documents."""
 
 
 MIN_TURN_SILENCE = 0.25
@@ -211,8 +211,8 @@ class RouterSettings(Section):
     servers named below are ignored."""
     offline_responder: bool = True
     """Answer by built-in rules (the time, sums, small talk) where no model is configured and none
-    is found on this machine. A configured model that fails is covered by the phrases in
-    PHRASES_FILE instead. false: by them in either case."""
+    is found on this machine. If a configured model fails, the agent says phrases of PHRASES_FILE
+    instead. false: phrases in both cases."""
     first_word_deadline_min: Seconds = 0.2
     """Shortest wait (s) for the first word before the next connection is tried."""
     first_word_deadline_max: Seconds = 2.0
@@ -268,7 +268,8 @@ class WorkerSettings(Section):
     worker_port: Port = 8081
     """Port on which the worker answers health checks."""
     worker_idle_processes: Annotated[int, Field(ge=1, le=64)] = 1
-    """Processes started in advance, so that a call does not wait for one."""
+    """Least number of processes started in advance, so that a call does not wait for one; the
+    worker starts more when it expects calls (docs/survival.md)."""
     worker_load_limit: Annotated[float, Field(ge=0, le=1)] = 0.7
     """Load, from 0 to 1, above which the worker accepts no more calls: that of the processor or of
     the models, whichever is higher. 0: it accepts every call."""
@@ -339,8 +340,8 @@ class HttpSettings(Section):
     connection."""
     public_hosts: Hosts = ()
     """Names at which browsers reach the HTTP process, such as agent.example.org or *.example.org,
-    separated by commas; besides localhost it answers to no other. Empty: to every name, but the
-    demo that only this machine reaches to localhost alone."""
+    separated by commas; it then answers requests for these names and localhost only. Empty: for
+    every name; a demo that only this machine reaches, for localhost only."""
     trusted_proxies: str | None = None
     """Addresses or networks of proxies whose X-Forwarded-For is trusted, separated by commas.
     Empty: none."""
@@ -356,8 +357,9 @@ class GatewaySettings(Section):
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8788
     """Port on which it listens, on HTTP_HOST. 0: any free port."""
     gateway_processes: Annotated[int, Field(ge=1, le=256)] = 1
-    """Processes that share the port, each with a core of its own to use. They count requests and
-    replies by themselves; with REDIS_URL, requests together."""
+    """Processes that share the port, each with a core of its own to use. Each counts its own
+    requests and replies against the limits; with REDIS_URL, requests are counted for all processes
+    together."""
 
 
 class Settings(

@@ -8,8 +8,8 @@ fails fast never looks fast.
 
 Measurements expire. A prediction holds until its samples weigh next to nothing. An infinite one,
 because too many waits failed or were cut off, holds for a minute: an endpoint that met a few
-failures is asked again, and one that still fails costs one caller a minute. One failure or two
-make no prediction infinite for an endpoint that has answered (see `Histogram.expected`).
+failures is asked again, and one that still fails costs one caller a minute. For an
+endpoint that has answered, one or two failures do not make it infinite (`Histogram.expected`).
 """
 
 from __future__ import annotations
