@@ -104,12 +104,15 @@ async def calls_if_another_dies(
 ) -> int:
     """Returns how many calls would come to this worker if the one with the most calls died.
 
-    Those that are left share them. Raises StoreError.
+    Those that take calls and have a place share them. Raises StoreError.
     """
     reports = await Workers(database).all(utc_now(clock) - timedelta(seconds=_LASTS))
     others = [one for one in reports if one.agent_name == agent_name and one.name != worker]
-    most = max((one.load.calls for one in others), default=0)
-    return math.ceil(most / len(others)) if others else 0
+    dies = max(others, key=lambda one: one.load.calls, default=None)
+    if dies is None:
+        return 0
+    taking = sum(one is not dies and one.takes_calls and one.load.has_place for one in others)
+    return math.ceil(dies.load.calls / (taking + 1))
 
 
 def _places(agent_name: str) -> str:

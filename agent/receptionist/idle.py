@@ -73,27 +73,3 @@ class StartupTime:
     @property
     def seconds(self) -> float:
         return self._USUAL if self._seconds is None else min(self._seconds, self._LONGEST)
-
-
-class StartPace:
-    """Spreads the begins of calls, so that a machine finishes one after another.
-
-    Calls that begin at once share its cores, and all of them are there as late as the last one.
-    """
-
-    _WORK = 0.5
-    """Seconds of a core from the moment in which a process has a call to its first sound."""
-    _LONGEST = 4.0
-    """Seconds that a call waits at most: LiveKit gives up a worker that says nothing for 10 s."""
-
-    def __init__(self) -> None:
-        self._next = -math.inf
-
-    def delay(self, now: float, cores: float) -> float:
-        """Returns how long the next call waits for its turn. One more than there are cores begin at
-        once; after that, as many as the cores can do.
-        """
-        gap = self._WORK / cores
-        turn = max(self._next, now - gap * math.ceil(cores))
-        self._next = turn + gap
-        return min(max(0.0, turn - now), self._LONGEST)

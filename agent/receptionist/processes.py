@@ -9,7 +9,7 @@ from typing import Any
 from livekit.agents import AgentServer, JobRequest
 from livekit.agents.utils.hw import get_cpu_monitor
 
-from agent.receptionist.idle import Arrivals, StartPace, StartupTime, most_idle
+from agent.receptionist.idle import Arrivals, StartupTime, most_idle
 from llm_router.clock import Clock
 from llm_router.periodic import PeriodicTask, log_bug
 
@@ -44,7 +44,6 @@ class CallProcesses:
         self._least = least
         self._arrivals = Arrivals()
         self._startup = StartupTime()
-        self._pace = StartPace()
         self._began: dict[int, float] = {}
         self._accepting = 0
         self._server: AgentServer | None = None
@@ -54,10 +53,12 @@ class CallProcesses:
 
     async def accept(self, request: JobRequest, identity: str = "") -> None:
         """Accepts a call. If no process has it within a moment, sends the receptionist ahead."""
-        # More processes for later calls would hold up those of a burst: they are started after it.
-        self._set_target(self._least)
         self._arrivals.arrived(self._clock.now())
         self._accepting += 1
+        if self._server and self._accepting > 1:
+            # Processes for later calls would hold up those of a burst. The server's own number
+            # stays: by that, LiveKit judges what a call that has not begun costs.
+            self._server._proc_pool._default_num_idle_processes = self._least  # noqa: SLF001  as below
         has_process = asyncio.Event()
         try:
             if self._cover and self._accepting > self.idle:
@@ -66,8 +67,6 @@ class CallProcesses:
                 self._covering.add(task)
                 task.add_done_callback(self._covering.discard)
                 task.add_done_callback(log_bug)
-            cores = get_cpu_monitor().cpu_count()
-            await self._clock.sleep(self._pace.delay(self._clock.now(), cores))
             await request.accept(identity=identity)
         finally:
             has_process.set()

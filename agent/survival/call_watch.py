@@ -22,12 +22,13 @@ from agent.survival.silence import (
     is_gone,
 )
 from llm_router.clock import Clock, utc_now
+from llm_router.errors import StoreError
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.voice.calls import Call
 
 _MOST = 200
 """Calls whose beats may be late at a time; the others are found once those are seen to."""
-_ORPHANS_EVERY = 0.15
+_ORPHANS_EVERY = 0.25
 """Seconds between checks of the files of workers on this machine, which cost next to nothing."""
 
 
@@ -67,7 +68,12 @@ async def call_watch(
 
     async def find_orphans() -> None:
         if left := orphans.step(abandoned(), clock.now()):
-            for call in await calls.of_jobs(left.keys()):
+            try:
+                found = await calls.of_jobs(left.keys())
+            except StoreError:
+                orphans.forget(left.keys())  # they are looked up again
+                raise
+            for call in found:
                 if call.metadata.get(AGENT_NAME) == agent_name:
                     rescuer.rescue(_lost(call, left.get))
 
@@ -113,6 +119,10 @@ class OrphanedJobs:
         left = {job: abandoned[job] for job in fresh if _stands(abandoned[job], now)}
         self._found |= left.keys()
         return left
+
+    def forget(self, jobs: Collection[str]) -> None:
+        """Has the next step find these once more."""
+        self._found.difference_update(jobs)
 
 
 def _stands(box: Path, now: float) -> bool:

@@ -106,9 +106,11 @@ class Attempt:
         return self.endpoint.name
 
     @property
-    def lively_at(self) -> float:
-        """Time of the latest useful chunk or piece of a tool call; at first, of its start."""
-        return self.useful_at if self.called_at is None else max(self.useful_at, self.called_at)
+    def progress_at(self) -> float:
+        """Time of the latest useful chunk; for a reader of text, also of a piece of a tool call."""
+        if self.called_at is None or self.request.speech:
+            return self.useful_at
+        return max(self.useful_at, self.called_at)
 
     def _is_repeated_question(self) -> bool:
         """Returns whether this session has just waited here in vain for nearly the same question.
@@ -175,7 +177,7 @@ class Attempt:
             if self._leading_space:
                 chunk = chunk._replace(text=self._leading_space + chunk.text)
         else:
-            self._largest_gap = max(self._largest_gap, now - self.lively_at)
+            self._largest_gap = max(self._largest_gap, now - self.progress_at)
         self.useful_at = now
         return chunk
 
@@ -239,7 +241,7 @@ class Attempt:
         if failure.kind is FailureClass.DRIPPING:
             latency.record_no_clause(self.size, now - self.started_at, now)
         if failure.kind in {FailureClass.DRIPPING, FailureClass.STALLED}:
-            latency.record_stall(now - self.useful_at, now)
+            latency.record_stall(now - self.progress_at, now)
         if not (self.is_late and failure.consequence.breaker == "counts"):  # counted already
             self._report_to_breaker(failure)
 

@@ -12,6 +12,8 @@ Event = Chunk | Failure | None
 """A report of an attempt: a chunk, a failure, or None at the end of its stream."""
 
 Sender = TypeVar("Sender")
+MORE_OF_A_CALL = Chunk(calling=True)
+"""A chunk that says that more of a tool call has come, and is given to no reader."""
 _MOST_CHARACTERS = 1 << 17
 _LATE = 0.05
 """Seconds after which a timer counts as late: the event loop stood still, or had no processor."""
@@ -77,6 +79,7 @@ class Mailbox(Generic[Sender]):
             bool(self._items)
             and self._items[0][0] is sender
             and isinstance(self._items[0][1], Chunk)
+            and self._items[0][1] != MORE_OF_A_CALL
         )
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ from llm_router.routing.hedge import (
 from llm_router.routing.latency import size_class
 from llm_router.routing.ledger import Ledger
 from llm_router.routing.length import LengthLimit
+from llm_router.routing.mailbox import MORE_OF_A_CALL
 from llm_router.routing.repeats import Repeats
 from llm_router.routing.resume import Seam, may_end_quietly
 from llm_router.routing.speech import ends_sentence
@@ -39,7 +40,6 @@ from llm_router.types import ChatRequest, Chunk
 _UNFINISHED = Failure(FailureClass.BROKEN_STREAM, "ended without a finish reason")
 _USAGE_AFTER_END = 0.2
 """Seconds to wait for the token counts that some servers send after the last word."""
-_MORE_OF_A_CALL = Chunk(calling=True)
 _CHECK_NOW = 0.0
 """A deadline that has passed: the next wait works out a new one."""
 
@@ -359,7 +359,7 @@ class Reply:
                     return None
                 continue
             attempt, event = posted
-            if attempt is not winner or event == _MORE_OF_A_CALL:
+            if attempt is not winner or event == MORE_OF_A_CALL:
                 continue
             return event or _UNFINISHED
 
@@ -367,7 +367,8 @@ class Reply:
         if self._ledger.is_finished:
             return self._ends_at
         due_at = self._stall.due_at(winner, self._clock.now())
-        if self._ledger.given and not winner.given:
+        is_calling = winner.progress_at > winner.useful_at
+        if self._ledger.given and not (winner.given or is_calling):
             # A continuation that only repeats words has until the deadline for a new one.
             lately = winner.useful_at + self._options.spoken_stall
             due_at = min(due_at, max(self._give_up_at, lately))

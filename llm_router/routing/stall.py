@@ -55,7 +55,7 @@ class StallDetector:
         last_chunk = speaker.useful_at
         options = self._options
         if not self._is_spoken:
-            return speaker.lively_at + options.stall
+            return speaker.progress_at + options.stall
         if self._lead is not None and not self._has_spare:
             # A slow voice that is asked again is as slow: only a pause that is rare there is one
             # to end.

@@ -260,8 +260,8 @@ MUTATIONS = (
     Mutation(
         "a stall never ends for a reader of text",
         "llm_router/routing/stall.py",
-        "            return speaker.lively_at + options.stall\n",
-        "            return speaker.lively_at + 1e9\n",
+        "            return speaker.progress_at + options.stall\n",
+        "            return speaker.progress_at + 1e9\n",
     ),
     Mutation(
         "a rate limit does not open the breaker",

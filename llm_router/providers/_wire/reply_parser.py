@@ -136,9 +136,9 @@ class ReplyParser(ABC):
 
     def _announce_call(self) -> Iterator[Chunk]:
         """Yields a chunk that says that more of a tool call has come, if it has."""
-        parts = self._call_parts + self._machine_text.call_parts
-        if parts != self._announced:
-            self._announced = parts
+        size = self._calls.size + self._machine_text.call_parts
+        if size != self._announced:
+            self._announced = size
             yield Chunk(calling=True)
 
     def _add_calls(self, calls: Any) -> None:

@@ -39,6 +39,11 @@ class ToolCallAssembler:
         self._batch = 0
         self._size = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes of names, ids and arguments so far; a piece without any adds none."""
+        return self._size
+
     def add(self, pieces: Any) -> None:
         """Adds the pieces of one event. Raises BrokenStreamError if they are none."""
         if isinstance(pieces, dict):
