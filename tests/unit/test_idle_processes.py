@@ -229,8 +229,7 @@ def test_as_many_processes_wait_as_another_worker_has_calls() -> None:
         async with watching:
             await site.clock.sleep(6.0)
             assert site.server._proc_pool.target == 3
-            async with site.calls("one", "two"):
-                await site.clock.sleep(0.1)
+            async with site.calls("one", "two", "three"):
                 most = site.server._proc_pool._default_num_idle_processes
                 assert most == 1, "none is started beside calls that begin"
                 assert site.server._num_idle_processes == 3, "LiveKit judges calls by it"
