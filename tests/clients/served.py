@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from asyncio.subprocess import PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Served:
         passed = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         environ = {**passed, "BASE_URL": f"{self.url}/v1", "KEY": self.key, **variables}
         running = await asyncio.create_subprocess_exec(
-            *command, env=environ, cwd=folder, stdout=PIPE, stderr=STDOUT
+            *command, env=environ, cwd=folder, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
         )
         try:
             printed, _ = await running.communicate()

@@ -63,3 +63,24 @@ async def test_continues_example_is_a_valid_configuration_and_its_adapter_reads_
             EXAMPLE=example,
         )
     assert printed.strip() == "well"
+
+
+async def test_continues_program_reads_a_file_for_the_model_and_prints_the_answer(
+    node_path: str, tmp_path: Path
+) -> None:
+    hours, config = tmp_path / "hours.txt", tmp_path / "config.yaml"
+    hours.write_text("From nine to five.")
+    async with gateway(tmp_path) as served:
+        config.write_text(served.example("provider: openai").replace("KEY", served.key))
+        printed = await served.run(
+            "node",
+            FOLDER / "node_modules" / ".bin" / "cn",
+            *("-p", "--config", config, f"Read '{hours}'"),
+            folder=tmp_path,
+            PATH=node_path,
+            HOME=str(tmp_path),
+            CONTINUE_TELEMETRY_ENABLED="0",
+        )
+        asked = served.server.requests[-1].body["messages"]
+    assert printed.strip().endswith("".join(Script().words))
+    assert "From nine to five." in str(asked[-1])
