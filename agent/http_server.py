@@ -6,6 +6,7 @@ descriptor left.
 """
 
 import asyncio
+import re
 import resource
 import signal
 import socket
@@ -144,6 +145,19 @@ class _OlderCycle(RequestResponseCycle):
         await super().send(message)
 
 
+_UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Renames the header that asks for another protocol in the head of a request.
+
+    No other protocol is spoken here, and a server may ignore the header; but the parser would take
+    the body for that protocol. Java's own client asks for HTTP/2 with each of its requests.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nignored", head) + end + rest
+
+
 class _Protocol(HttpToolsProtocol):
     """Closes its connection when the client lets a time limit pass.
 
@@ -180,6 +194,8 @@ class _Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
+        if self._phase == "head":
+            data = _without_upgrade(data)
         super().data_received(data)
         if self._head_bytes > _LONGEST_HEAD:
             self.transport.abort()

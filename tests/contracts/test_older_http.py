@@ -19,6 +19,8 @@ WORDS = "".join(Script().words)
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}]}
 STREAM = {**QUESTION, "stream": True}
 
+_CLOSE = "Connection: close\r\n"
+
 
 class Client:
     """Sends requests of one version of HTTP, each on a connection that the server has to close."""
@@ -28,12 +30,15 @@ class Client:
         self._key = key
 
     async def ask(
-        self, version: str, method: str, path: str, body: Any = None
+        self, version: str, method: str, path: str, body: Any = None, more: str = ""
     ) -> tuple[Mapping[str, str], bytes]:
-        """Returns the head's fields, with the status line as `status`, and all that follows."""
+        """Returns the head's fields, with the status line as `status`, and all that follows.
+
+        `more`: further lines of the request's head, each with its end.
+        """
         content = json.dumps(body).encode() if body else b""
         head = (
-            f"{method} {path} HTTP/{version}\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+            f"{method} {path} HTTP/{version}\r\nHost: 127.0.0.1\r\n{more or _CLOSE}"
             f"Authorization: Bearer {self._key}\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -116,3 +121,14 @@ async def test_a_whole_answer_over_http_1_0_has_its_length(
     assert "transfer-encoding" not in fields
     if method != "HEAD":
         assert int(fields["content-length"]) == len(content)
+
+
+@pytest.mark.parametrize("name", ["Upgrade", "upgrade", "UPGRADE"])
+async def test_a_wish_for_another_protocol_takes_no_body_away(client: Client, name: str) -> None:
+    # As Java's own client sends it with every request to an address without TLS.
+    wish = (
+        f"Connection: Upgrade, HTTP2-Settings, close\r\n{name}: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    )
+    fields, body = await client.ask("1.1", "POST", "/v1/chat/completions", QUESTION, wish)
+    assert fields["status"] == "200"
+    assert json.loads(body)["choices"][0]["message"]["content"] == WORDS
