@@ -16,7 +16,7 @@ from tests.console.seen import check_accessibility, picture
 ADMIN = Actor("admin", "admin")
 STUDIO = "/ai-compute/chat"
 HOSTILE = "<script>document.title = 'taken'</script>When do you open?"
-LONG = Script(words=[f"word{number} " for number in range(400)], gap=0.05)
+LONG = Script(words=[f"word{number} " for number in range(4_000)], gap=0.05)
 
 
 @asynccontextmanager

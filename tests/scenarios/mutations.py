@@ -66,8 +66,8 @@ MUTATIONS = (
     Mutation(
         "words of other attempts are given out beside the winner's",
         "llm_router/routing/reply.py",
-        "            if attempt is winner:\n                return event",
-        "            if True:\n                return event",
+        "            if attempt is not winner or event == MORE_OF_A_CALL:\n",
+        "            if event == MORE_OF_A_CALL:\n",
     ),
     Mutation(
         "a reply is replayed after its tool call is out",

@@ -16,7 +16,10 @@ const queries: QueryClient = new QueryClient({
   queryCache: new QueryCache({ onError: (error) => noticeSignOut(error, queries) }),
   mutationCache: new MutationCache({ onError: (error) => noticeSignOut(error, queries) }),
   defaultOptions: {
+    // A browser that takes itself for offline waits in silence otherwise, also for this machine.
+    mutations: { networkMode: "always" },
     queries: {
+      networkMode: "always",
       staleTime: 5_000,
       // An answer is an answer; only a server that does not answer is asked again.
       retry: (failures, error) => failures < MOST_TRIES && error instanceof Problem && (error.status === 0 || error.status >= 500),

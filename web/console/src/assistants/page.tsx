@@ -28,7 +28,7 @@ export function AssistantPage() {
   const found = useQuery({ ...assistantQueryOptions(name), enabled: mayRead(me) });
   if (!mayRead(me)) return <Empty title={words.title}>{words.mayNotRead(me.role)}</Empty>;
   if (found.isPending) return <p className="waiting">{text.loading}</p>;
-  if (found.error instanceof Problem && [404, 422].includes(found.error.status)) return <Empty>{words.gone}</Empty>;
+  if (!found.data && found.error instanceof Problem && [404, 422].includes(found.error.status)) return <Empty>{words.gone}</Empty>;
   if (!found.data) return <Trouble error={found.error as Error} onRetry={() => void found.refetch()} />;
   return <Editor key={name} stored={found.data} />;
 }

@@ -26,7 +26,7 @@ export function ConnectionPage() {
   const { id } = route.useParams();
   const found = useQuery({ ...connectionQueryOptions(id), refetchInterval: 15_000 });
   if (found.isPending) return <p className="waiting">{text.loading}</p>;
-  if (found.error instanceof Problem && found.error.status === 404) return <Empty>{words.gone}</Empty>;
+  if (!found.data && found.error instanceof Problem && found.error.status === 404) return <Empty>{words.gone}</Empty>;
   if (!found.data) return <Trouble error={found.error as Error} onRetry={() => void found.refetch()} />;
   return <Detail key={id} of={found.data} />;
 }
