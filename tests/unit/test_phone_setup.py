@@ -381,7 +381,10 @@ def test_quotes_and_other_signs_in_values_are_read_as_they_are() -> None:
 
 
 def test_a_number_is_found_as_carriers_send_it() -> None:
-    setup = read(f'{TRUNK}[[numbers]]\nnumber = "+15550100"\n[[numbers]]\nnumber = "100"')
+    setup = read(
+        f'{TRUNK}[[numbers]]\nnumber = "+15550100"\n[[numbers]]\nnumber = "100"'
+        '\n[[numbers]]\nnumber = "001"'
+    )
     for sent in ("+15550100", "15550100", "1 (555) 01-00", "0015550100"):
         found = setup.find(sent)
         assert found
@@ -389,6 +392,9 @@ def test_a_number_is_found_as_carriers_send_it() -> None:
     extension = setup.find("100")
     assert extension
     assert setup.trunk_of(extension).name == "main"
+    begins_with_zeros = setup.find("001")
+    assert begins_with_zeros
+    assert begins_with_zeros.number == "001"
     assert setup.find("+15550101") is None
     assert setup.find("") is None
 

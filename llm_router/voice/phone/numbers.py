@@ -25,6 +25,7 @@ MAX_LENGTH = 256
 _FORMATTING = re.compile(r"[\s().\-/\u00a0\u2010-\u2015\u200b-\u200f\u202a-\u202e\u2060\ufeff]+")
 """Signs between digits; those that cannot be seen come along from lists of contacts."""
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_FROM_ABROAD = re.compile(r"00[1-9][0-9]{6,14}")
 _EXTENSION = re.compile(r"[0-9*#]{1,6}|[A-Za-z][A-Za-z0-9._-]{0,62}")
 _URI = re.compile(
     r"sips?:(?:[A-Za-z0-9+*#!$&'()_.~=,;?/-]{1,128}@)?"
@@ -112,7 +113,8 @@ def same_for_people(number: str) -> str:
     if not _AS_LIVEKIT.fullmatch(number):
         return number
     digits = re.sub(r"[^0-9+]", "", number)
-    return "+" + digits.removeprefix("00") if digits.startswith("00") else digits
+    # An extension may begin with 00 as well.
+    return "+" + digits[2:] if _FROM_ABROAD.fullmatch(digits) else digits
 
 
 def masked(address: str) -> str:
