@@ -14,6 +14,8 @@ from llm_router.voice.phone.numbers import same_for_people
 
 STATUS = "sip.callStatus"
 """Attribute of LiveKit's: dialing, ringing, automation, active or hangup."""
+HAS_RUNG = frozenset({"ringing", "automation", "active"})
+"""States of a line whose telephone rings, or has rung."""
 NUMBER = "sip.phoneNumber"
 """Attribute of LiveKit's: the caller's number, unless it is hidden."""
 _CALLED = "sip.trunkPhoneNumber"

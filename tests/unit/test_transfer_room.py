@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 from google.protobuf.json_format import MessageToDict
@@ -120,10 +120,13 @@ class Silent:
         raise StopAsyncIteration
 
 
+Rings = Literal["no", "as it comes", "then", "seen late"]
+
+
 class Exchange:
     """LiveKit's SIP interface: the first trunk refuses a call, the second answers it."""
 
-    def __init__(self, fake: FakeRoom, status: int, *, rings: bool) -> None:
+    def __init__(self, fake: FakeRoom, status: int, rings: Rings) -> None:
         self._fake = fake
         self._status = status
         self._rings = rings
@@ -131,13 +134,19 @@ class Exchange:
 
     async def create_sip_participant(self, request: api.CreateSIPParticipantRequest) -> None:
         self.hosts.append(request.trunk.hostname)
-        person = self._fake.enter(request.participant_identity, status="dialing")
+        came_as = "ringing" if self._rings == "as it comes" else "dialing"
+        person = self._fake.enter(request.participant_identity, status=came_as)
         if len(self.hosts) > 1:
             self._fake.become(person, "active")
             return
-        if self._rings:
+        if self._rings == "then":
             self._fake.become(person, "ringing")
-        self._fake.leave(person)
+        if self._rings == "seen late":
+            call_later = asyncio.get_running_loop().call_later
+            call_later(0.1, self._fake.become, person, "ringing")
+            call_later(0.2, self._fake.leave, person)
+        else:
+            self._fake.leave(person)
         details = {"sip_status_code": str(self._status), "sip_status": "no"}
         raise api.SipCallError("unavailable", "refused", status=503, metadata=details)
 
@@ -148,12 +157,12 @@ FIRST, SECOND = (
 
 
 async def called_by_two_trunks(
-    status: int, *, rings: bool
+    status: int, rings: Rings
 ) -> tuple[Event, Sequence[str], Sequence[Event]]:
     """Returns what became of a call, by which trunks it went, and the events on the way."""
     fake, session, posted = FakeRoom(), Session(), list[Event]()
     fake.enter(status="active")
-    exchange = Exchange(fake, status, rings=rings)
+    exchange = Exchange(fake, status, rings)
     room = CallRoom(cast(Any, session), fake.room, cast(Any, _api(cast(Any, exchange))))
     briefing = Briefing(
         text="", accepting=(), declining=(), tts=cast(Any, Silent()), stt=cast(Any, None)
@@ -165,16 +174,22 @@ async def called_by_two_trunks(
 
 
 def test_where_a_carrier_refuses_the_person_is_called_by_the_next_trunk() -> None:
-    found = ManualClock().run(called_by_two_trunks(503, rings=False))
+    found = ManualClock().run(called_by_two_trunks(503, "no"))
     assert found == (Event.ANSWERED, ["a", "b"], [])
 
 
 @pytest.mark.parametrize(
     ("status", "rings", "event"),
-    [(486, False, Event.BUSY), (503, True, Event.UNREACHABLE), (408, True, Event.RANG_OUT)],
+    [
+        (486, "no", Event.BUSY),
+        (503, "then", Event.UNREACHABLE),
+        (503, "as it comes", Event.UNREACHABLE),
+        (503, "seen late", Event.UNREACHABLE),
+        (408, "then", Event.RANG_OUT),
+    ],
 )
 def test_a_person_who_is_busy_or_whose_telephone_has_rung_is_not_called_again(
-    status: int, rings: bool, event: Event
+    status: int, rings: Rings, event: Event
 ) -> None:
-    found, hosts, _ = ManualClock().run(called_by_two_trunks(status, rings=rings))
+    found, hosts, _ = ManualClock().run(called_by_two_trunks(status, rings))
     assert (found, hosts) == (event, ["a"])

@@ -128,11 +128,11 @@ class Scene:
         self.attends = "agent"
 
 
-def played(scene: Scene) -> tuple[End, float]:
+def played(scene: Scene, ways: int = 1) -> tuple[End, float]:
     clock = ManualClock()
 
     async def main() -> tuple[End, float]:
-        return await transfer_warm(scene, clock), clock.now()
+        return await transfer_warm(scene, clock, ways), clock.now()
 
     return clock.run(main())
 
@@ -203,6 +203,11 @@ def test_a_line_that_never_answers_livekit_brings_the_caller_back() -> None:
     end, took = played(scene)
     assert (end, scene.attends) == (End.NO_ANSWER, "agent")
     assert took <= 26.0
+
+
+def test_each_trunk_has_its_time_to_ring_and_to_say_so() -> None:
+    scene = Scene(ring=3 * 24.0, later=[(3 * 24.0 + 6.0, E.KEY_ACCEPT)])
+    assert played(scene, ways=3)[0] is End.CONNECTED
 
 
 def test_a_connection_that_cannot_be_made_brings_the_caller_back() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import stt
 
-from agent.phone.caller import STATUS
+from agent.phone.caller import HAS_RUNG, STATUS
 from agent.phone.transfer.destination import Telephone
 from agent.phone.transfer.room import CallRoom
 from agent.phone.transfer.sound import SideTrack
@@ -88,6 +88,7 @@ class CallStage:
         handlers = {
             "sip_dtmf_received": self._on_key,
             "track_published": self._on_track,
+            "participant_connected": self._on_connected,
             "participant_attributes_changed": self._on_attributes,
         }
         for name, handler in handlers.items():
@@ -123,6 +124,11 @@ class CallStage:
             report = await self._room.dial(self._person, to, RING_FOR)
             if self._has_rung or not report.may_reroute:
                 break
+            if left:
+                # The room may say only after the refusal that the telephone has rung.
+                await self._clock.sleep(_AGAIN)
+                if self._has_rung:
+                    break
         self._may_reroute = False
         if report.outcome is not Outcome.ANSWERED:
             self._is_dialling = False
@@ -165,8 +171,11 @@ class CallStage:
     def _on_close(self, _: object) -> None:
         self._post(Event.CALLER_LEFT)
 
+    def _on_connected(self, person: rtc.RemoteParticipant) -> None:
+        self._on_attributes(person.attributes, person)
+
     def _on_attributes(self, changed: Mapping[str, str], person: rtc.Participant) -> None:
-        if person.identity == self._person and changed.get(STATUS) == "ringing":
+        if person.identity == self._person and changed.get(STATUS) in HAS_RUNG:
             self._has_rung = True
             self._may_reroute = False
 

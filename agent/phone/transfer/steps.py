@@ -88,7 +88,7 @@ class WarmTransfer:
     ways: int = 1
 
     def __post_init__(self) -> None:
-        self.until = self.began + RING_FOR * self.ways + _RING_MARGIN
+        self.until = self.began + (RING_FOR + _RING_MARGIN) * self.ways
 
     def on(self, event: Event, now: float) -> Step | None:
         """Takes note of an event; returns the action that follows. After the end nothing does."""
