@@ -20,7 +20,7 @@ from livekit.protocol.models import ParticipantInfo
 from agent.dispatch import Dispatch, Outgoing
 from agent.dispatches import is_agent
 from agent.livekit_server import LiveKitError, LiveKitServer
-from agent.phone.caller import STATUS
+from agent.phone.caller import HAS_RUNG, STATUS
 from agent.phone.do_not_call import DoNotCall, UncertainError
 from agent.phone.faults import SetupFaultError
 from agent.phone.objects import mark_of
@@ -225,7 +225,7 @@ class Dialer:
         self, call: PlannedCall, request: api.CreateSIPParticipantRequest
     ) -> tuple[Result | None, bool]:
         """Dials, and returns what became of it, None: that is not known yet; and whether a
-        telephone is known to have rung.
+        telephone has rung, as far as can be known.
         """
         has_rung = asyncio.Event()
         ringing = asyncio.create_task(self._note_ringing(call, has_rung), name="ringing")
@@ -271,13 +271,17 @@ class Dialer:
 
     async def _note_ringing(self, call: PlannedCall, has_rung: asyncio.Event) -> None:
         async def rings() -> bool:
-            return await self.sip_status(call.room) == "ringing"
+            try:
+                return await self.sip_status(call.room) in HAS_RUNG
+            except LiveKitError:
+                has_rung.set()  # perhaps, unseen
+                return False
 
         try:
             if await self._until(rings, LONGEST_RING):
                 has_rung.set()
                 await self._deps.planned.note(call, "ringing", self._now())
-        except (LiveKitError, StoreError):
+        except StoreError:
             _logger.debug("it is not noted that a number rings", exc_info=True)
 
     async def sip_status(self, room: str) -> str:

@@ -789,6 +789,32 @@ async def test_a_telephone_that_has_rung_does_not_ring_again_by_another_carrier(
     assert [trunk for trunk, _ in livekit.ways] == ["ST_1"]
 
 
+async def test_a_telephone_that_may_have_rung_unseen_does_not_ring_by_another_carrier(
+    carriers: Stage,
+) -> None:
+    livekit = carriers.livekit
+    seen, dial, people = asyncio.Event(), livekit.dial, livekit.people
+
+    async def people_at_the_second_question(room: str) -> list[ParticipantInfo]:
+        if livekit.is_away:
+            livekit.is_away = False
+            raise LiveKitUnavailableError("LiveKit is away")
+        seen.set()
+        return await people(room)
+
+    async def dial_unseen(request: api.CreateSIPParticipantRequest) -> None:
+        livekit.is_away = True
+        seen.clear()
+        await seen.wait()
+        await dial(request)
+
+    livekit.people, livekit.dial = people_at_the_second_question, dial_unseen  # type: ignore[method-assign]
+    call = await carriers.called()
+    await carriers.step()
+    assert (await carriers.state(call)).status == "done"
+    assert [trunk for trunk, _ in livekit.ways] == ["ST_1"]
+
+
 async def test_a_call_that_every_carrier_refuses_ends_as_the_last_one_says(
     carriers: Stage,
 ) -> None:
