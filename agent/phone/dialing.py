@@ -8,7 +8,7 @@ what came of it, the room does: a number is given up only once no telephone is t
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
 
@@ -111,6 +111,21 @@ class DialRules:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusals:
+    """How many trunks have refused a call that is dialed by the next one.
+
+    `result`: the first refusal that was no fault of a trunk's set-up; None: there was none.
+    """
+
+    trunks: int = 0
+    result: Result | None = None
+
+    def and_then(self, result: Result) -> "_Refusals":
+        first = self.result or (None if result.is_setup else result)
+        return _Refusals(self.trunks + 1, first)
+
+
 class Dialer:
     """Carries out attempts that this process has claimed, one after the other or side by side."""
 
@@ -118,30 +133,44 @@ class Dialer:
         """`read_rules` may read files. It raises SetupFaultError."""
         self._deps = deps
         self._read_rules = read_rules
-        self._refused_by: dict[str, int] = {}
-        """How many trunks have refused a call that is dialed by the next one, by its id."""
+        self._refusals: dict[tuple[str, str], _Refusals] = {}
+        """By the id of a call that waits for its next trunk, and the room of its last try."""
 
     async def rules(self) -> DialRules:
         """Returns the rules as they are now. Raises SetupFaultError."""
         return await asyncio.to_thread(self._read_rules)
 
-    async def dial(self, call: PlannedCall, rules: DialRules) -> bool:
+    async def forget_refusals(self) -> None:
+        """Forgets what trunks said of calls that are over, or are dialed by another process.
+
+        Raises StoreError.
+        """
+        if known := {*self._refusals}:
+            kept = await self._deps.planned.last_tries([call for call, _ in known])
+            for key in known - kept:  # others may have come meanwhile
+                self._refusals.pop(key, None)
+
+    async def dial(self, call: PlannedCall, rules: DialRules, last_room: str = "") -> bool:
         """Carries out an attempt, until it is answered or has failed; returns whether it dialed.
 
         Where a carrier refuses and no telephone has rung, the call waits for its next trunk, in the
-        same attempt. Raises StoreError, and SetupFaultError for an attempt that rang no
-        telephone.
+        same attempt. `last_room`: the call's room before this one. Raises StoreError, and
+        SetupFaultError for an attempt that rang no telephone.
         """
-        refused_by = self._refused_by.pop(call.id, 0)
-        way, *others = rules.ways[refused_by:] or rules.ways[:1]
+        refusals = self._refusals.pop((call.id, last_room), _Refusals())
+        way, *others = rules.ways[refusals.trunks :] or rules.ways[:1]
         try:
             if await _is_forbidden(call.number, rules):
                 await self._settle(call, "blocked", "the number is not to be called")
                 return False
-            trunk_id = await self._find_trunk(way, others)
+            mark = mark_of(self._deps.agent_name)
+            trunk_id = await self._deps.livekit.find_trunk(way.trunk, mark)
             if not trunk_id:
-                await self._reroute(call, refused_by, NO_TRUNK)
-                return False
+                reason = f"LiveKit has no trunk {way.trunk!r}: run `llm-router phone apply`"
+                if not others and not refusals.result:
+                    raise SetupFaultError("failed", reason)
+                missing = replace(NO_TRUNK, meaning=reason)
+                return await self._note_result(call, missing, others, refusals)
             await self._prepare(call, rules)
             if not await self._may_dial_now(call, rules):
                 return False
@@ -152,31 +181,19 @@ class Dialer:
         result, has_rung = await self._ring(call, rules.request(call, way, trunk_id))
         if result and result.is_setup and has_rung:
             result = UNKNOWN  # it may have been answered, at an address that does not exist
-        if result and result.may_reroute and others and not has_rung:
-            await self._reroute(call, refused_by, result)
-            return False
-        if result:
-            await self._note_result(call, result)
-        return True
+        others = [] if has_rung else others
+        return not result or await self._note_result(call, result, others, refusals)
 
-    async def _find_trunk(self, way: WayOut, others: Sequence[WayOut]) -> str:
-        """Returns LiveKit's id of a trunk; empty: it has none, and there are others."""
-        found = await self._deps.livekit.find_trunk(way.trunk, mark_of(self._deps.agent_name))
-        if not found:
-            reason = f"LiveKit has no trunk {way.trunk!r}: run `llm-router phone apply`"
-            if not others:
-                raise SetupFaultError("failed", reason)
-            _logger.error("the next trunk is tried: %s", reason)
-        return found
-
-    async def _reroute(self, call: PlannedCall, refused_by: int, result: Result) -> None:
+    async def _reroute(self, call: PlannedCall, refusals: _Refusals, result: Result) -> None:
         """Lets a call that has rung no telephone wait for its next trunk, in a room of its own."""
         outcome: PlanOutcome = result.outcome.value
         await self._close(call, outcome)
-        self._refused_by[call.id] = refused_by + 1
+        self._refusals[call.id, call.room] = refusals
         after = put_off(call, self._now(), timedelta(), outcome, result.meaning)
-        await self._deps.planned.settle(call, after)
-        _logger.warning("planned call %s goes to the next trunk: %s", call.id, result.meaning)
+        # It goes before the calls that have not begun.
+        await self._deps.planned.settle(call, replace(after, next_at=call.earliest))
+        level = logging.ERROR if result.is_setup else logging.WARNING
+        _logger.log(level, "planned call %s goes to the next trunk: %s", call.id, result.meaning)
 
     async def _prepare(self, call: PlannedCall, rules: DialRules) -> None:
         """Has an agent ready in the room."""
@@ -197,7 +214,17 @@ class Dialer:
         if not await self._until(lambda: self._is_ready(call.room), _READY_WITHIN):
             await self._give_up(call, "no_agent", _NO_AGENT)
 
-    async def _note_result(self, call: PlannedCall, result: Result) -> None:
+    async def _note_result(
+        self, call: PlannedCall, result: Result, others: Sequence[WayOut], refusals: _Refusals
+    ) -> bool:
+        """Notes what came of a call, or sends it to one of the others; returns False then."""
+        if result.may_reroute and others:
+            await self._reroute(call, refusals.and_then(result), result)
+            return False
+        if result.may_reroute and result.is_setup and refusals.result:
+            # Only the last trunk is at fault: another one carries calls.
+            _logger.error("planned call %s has no further trunk: %s", call.id, result.meaning)
+            result = refusals.result
         outcome: PlanOutcome = result.outcome.value
         if result is ANSWERED:
             await self._deps.planned.note(call, "answered", self._now())
@@ -206,6 +233,7 @@ class Dialer:
         else:
             await self._close(call, outcome)
             await self._settle(call, outcome, result.meaning, may_retry=result.may_retry)
+        return True
 
     async def _may_dial_now(self, call: PlannedCall, rules: DialRules) -> bool:
         """Waits for the number's turn; returns False if its attempt has ended meanwhile."""

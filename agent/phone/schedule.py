@@ -109,6 +109,7 @@ class Schedule:
             return
         self._ask_until = self._clock.now() + _ASK_FOR
         await self._recover()
+        await self._dialer.forget_refusals()
         for call in await self._planned.answered():
             await self._follow(call)
         now = utc_now(self._clock)
@@ -148,7 +149,7 @@ class Schedule:
         room = outgoing_room(uuid4().hex)
         claimed = await self._planned.claim(call, self._holder, room, now, rules.rates)
         if claimed is not None:
-            task = asyncio.create_task(self._dial(claimed, rules), name="dialing")
+            task = asyncio.create_task(self._dial(claimed, rules, call.room), name="dialing")
             self._dialing[task] = claimed.id
             task.add_done_callback(self._dialing.pop)
 
@@ -167,10 +168,10 @@ class Schedule:
         await self._planned.postpone(call, put_off(call, now, _ASK_AGAIN, "unknown", reason))
         return True
 
-    async def _dial(self, call: PlannedCall, rules: DialRules) -> None:
+    async def _dial(self, call: PlannedCall, rules: DialRules, last_room: str) -> None:
         try:
             try:
-                if await self._dialer.dial(call, rules):
+                if await self._dialer.dial(call, rules, last_room):
                     await self._go_on()
             except SetupFaultError as fault:
                 pause = await self._hold(fault)

@@ -136,6 +136,13 @@ class PlannedCalls:
         is_closed = case((_C.latest <= now, 0), else_=1)
         return await self._read(query.order_by(is_closed, _C.next_at, _C.id).limit(limit))
 
+    async def last_tries(self, call_ids: Collection[str]) -> set[tuple[str, str]]:
+        """Returns the id and the last room of those of the calls that are not over."""
+        is_open = _C.status.in_({"waiting", *UNDER_WAY})
+        query = select(_C.id, _C.room).where(_C.id.in_(call_ids), is_open)
+        async with self._database.reading() as db:
+            return {(call, room) for call, room in await db.execute(query)}
+
     async def explain(self, now: datetime, outcome: str, reason: str) -> None:
         """Notes on every call whose time has come why it is not dialed.
 

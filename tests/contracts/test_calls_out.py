@@ -855,10 +855,87 @@ async def test_a_call_whose_window_closes_before_the_next_carrier_says_why(
     assert [trunk for trunk, _ in carriers.livekit.ways] == ["ST_1"]
 
 
-async def test_a_faulty_password_of_the_last_carrier_lets_calls_wait(carriers: Stage) -> None:
-    carriers.livekit.answers["ST_2"] = refuses(401)
-    call = await carriers.called()
-    await carriers.step()
+MISSING = 0
+
+
+def answer(carriers: Stage, statuses: Sequence[int]) -> None:
+    """Lets as many carriers refuse every call; of one that is MISSING, LiveKit has no trunk."""
+    livekit = carriers.livekit
+    names = [f"carrier {number}" for number in range(len(statuses))]
+    carriers.ways = [WayOut(name, "+15550100") for name in names]
+    ids = {name: f"ST_{name}" for name in names}
+    found = zip(names, statuses, strict=True)
+    livekit.trunks = {name: ids[name] if status != MISSING else "" for name, status in found}
+    refusals = zip(ids.values(), statuses, strict=True)
+    livekit.answers = {trunk: refuses(status) for trunk, status in refusals}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "outcome"),
+    [
+        ([503, 401], "capacity"),
+        ([503, MISSING], "capacity"),
+        ([401, 503, 407], "capacity"),
+        ([403, 503, MISSING], "blocked"),
+    ],
+)
+async def test_a_last_carrier_that_is_at_fault_itself_ends_its_call_and_holds_up_no_other(
+    carriers: Stage, statuses: Sequence[int], outcome: str
+) -> None:
+    answer(carriers, statuses)
+    call = await carriers.plan()
+    for _ in statuses:
+        await carriers.step()
+    done = await carriers.state(call)
+    assert (done.status, done.outcome, done.attempt) == ("done", outcome, 1)
+    carriers.livekit.answers = {}
+    assert (await carriers.called()).status == "answered"
+
+
+@pytest.mark.parametrize("statuses", [[401, 407], [401, MISSING], [MISSING, 401]])
+async def test_calls_wait_where_every_carrier_is_at_fault(
+    carriers: Stage, statuses: Sequence[int]
+) -> None:
+    answer(carriers, statuses)
+    call = await carriers.plan()
+    for _ in statuses:
+        await carriers.step()
     waiting = await carriers.state(call)
     assert (waiting.status, waiting.attempt) == ("waiting", 0)
-    assert "refuses username and password" in waiting.reason
+    assert "llm-router phone apply" in waiting.reason
+    carriers.livekit.answers = {}
+    assert (await carriers.called()).status == "waiting"
+
+
+async def test_a_refused_call_reaches_the_next_carrier_before_others_begin(
+    carriers: Stage,
+) -> None:
+    for _ in range(12):
+        await carriers.plan()
+    carriers.clock.advance(1.0)
+    await carriers.step()
+    await carriers.step()
+    assert [trunk for trunk, _ in carriers.livekit.ways] == ["ST_1"] * 5 + ["ST_2"] * 5
+
+
+async def test_what_a_carrier_said_counts_for_its_own_attempt_only(carriers: Stage) -> None:
+    await carriers.called(retry_after_minutes=[10])
+    carriers.clock.advance(20.0)
+    other = carriers.process()
+    carriers.livekit.answers["ST_1"] = busy
+    await other.step()
+    await other.wait_for_dialing()
+    carriers.clock.advance(601.0)
+    await carriers.step()
+    assert [trunk for trunk, _ in carriers.livekit.ways] == ["ST_1"] * 3
+
+
+async def test_what_a_carrier_said_of_a_call_that_is_cancelled_is_forgotten(
+    carriers: Stage,
+) -> None:
+    call = await carriers.called()
+    dialer = carriers.schedule._dialer
+    assert [*dialer._refusals] == [(call.id, call.room)]
+    await carriers.planned.cancel(SYSTEM, call.id)
+    await carriers.step()
+    assert not dialer._refusals

@@ -288,6 +288,19 @@ async def test_a_call_that_waits_is_cancelled_and_one_under_way_is_not(
         await calls.cancel(OPERATOR, "none")
 
 
+async def test_the_last_tries_of_calls_that_are_not_over_are_told(
+    calls: PlannedCalls, clock: ManualClock
+) -> None:
+    begun = await claimed(calls, clock)
+    waiting, cancelled, unasked = [await plan(calls) for _ in range(3)]
+    await calls.cancel(OPERATOR, cancelled.id)
+    asked = [begun.id, waiting.id, cancelled.id, "none"]
+    assert await calls.last_tries(asked) == {(begun.id, "phone-1"), (waiting.id, "")}
+    assert await calls.last_tries([unasked.id]) == {(unasked.id, "")}
+    await calls.settle(begun, after_outcome(begun, "busy", at(clock)))
+    assert await calls.last_tries([begun.id]) == set()
+
+
 async def test_calls_that_are_over_are_removed_with_time(
     calls: PlannedCalls, clock: ManualClock
 ) -> None:
