@@ -761,9 +761,18 @@ def loses_the_answer() -> None:
     raise api.ServerError("invalid_argument", message, status=400)
 
 
-@pytest.mark.parametrize("answer", [refuses(503), rings_out, loses_the_answer])
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (refuses(503), "ringing"),
+        (rings_out, "ringing"),
+        (loses_the_answer, "ringing"),
+        (refuses(503), "automation"),
+        (refuses(503), "active"),
+    ],
+)
 async def test_a_telephone_that_has_rung_does_not_ring_again_by_another_carrier(
-    carriers: Stage, answer: Callable[[], None]
+    carriers: Stage, answer: Callable[[], None], line: str
 ) -> None:
     livekit = carriers.livekit
     rung, dial = asyncio.Event(), livekit.dial
@@ -771,12 +780,12 @@ async def test_a_telephone_that_has_rung_does_not_ring_again_by_another_carrier(
 
     async def ringing(room: str) -> list[ParticipantInfo]:
         found = await people(room)
-        if livekit.line == "ringing":
+        if livekit.line == line:
             rung.set()
         return found
 
     async def dial_while_ringing(request: api.CreateSIPParticipantRequest) -> None:
-        livekit.line = "ringing"
+        livekit.line = line
         await rung.wait()
         livekit.line = ""
         await dial(request)
