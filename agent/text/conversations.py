@@ -125,10 +125,13 @@ class Conversations:
         A message that is stored already is not answered again.
         """
         now = self._clock.wall()
-        call, items = await self._here(talk, now)
+        call, items = await self._store.read(talk.room) or (None, ())
+        # First of all: its own reply may have ended the conversation.
         known = next((item for item in items if item.id == message.item_id), None)
         if known is not None:
             return Place(known.number - 1)
+        if call and await self._took_back(call, now):
+            return await self.ask(talk, visitor, message)
         if call and is_written(call, now):
             raise BusyError("a reply is being written: wait for its end", 1.0)
         with ExitStack() as place:
@@ -156,22 +159,21 @@ class Conversations:
             self._writers.start(asked, router, place.pop_all())
             return Place(claimed.items - len(new))
 
-    async def _here(self, talk: Conversation, now: float) -> tuple[Call | None, Sequence[CallItem]]:
-        """Returns the conversation, in writing. Raises Problem if it is in a room, or over."""
-        found = await self._store.read(talk.room)
-        if found is None:
-            return None, ()
-        call, items = found
+    async def _took_back(self, call: Call, now: float) -> bool:
+        """Takes a conversation back from a room without an agent; returns whether it did.
+
+        Raises Problem if it is in a room with one, or over.
+        """
         if call.state == "ended":
             raise over()
         # While all lines are busy, the visitor may type: the agent that comes learns of it.
         is_queued = call.state == "agent" and not call.job and await self._waits(call.room)
         if is_talking(call, now) and not is_queued:
             raise elsewhere()
-        if call.state == "agent":  # no agent is in its room
-            await self._store.to_text(call.id, call.epoch, utc_now(self._clock))
-            return await self._here(talk, now)
-        return call, items
+        if call.state != "agent":
+            return False
+        await self._store.to_text(call.id, call.epoch, utc_now(self._clock))
+        return True
 
     async def _terms(self, visitor: Visitor, call: Call | None) -> SiteTerms | None:
         """Returns what the visitor's site allows; a conversation that begins is counted."""
