@@ -81,7 +81,7 @@ function link(address: string, words: string): HTMLElement | null {
   }
   if (!SCHEMES.includes(url.protocol) || url.username || url.password) return null;
   const anchor = html("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" });
-  const isPlain = words === address && address.toLowerCase().includes(url.host);
+  const isPlain = words === address && address.toLowerCase().startsWith(`${url.protocol}//${url.host}`);
   // Words that look like another host would deceive, and so would letters that look like others. Both are isolated:
   // marks in the words that turn the direction would write the host backwards.
   if (url.host && !isPlain) anchor.append(html("bdi", {}, words), " (", html("bdi", { dir: "ltr" }, url.host), ")");

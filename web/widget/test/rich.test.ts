@@ -44,6 +44,8 @@ test("a link with other words names its host", () => {
 test("an address in letters that look like others names its host as it is", () => {
   const [shop] = rich("https://shоp.example"); // a Cyrillic o
   expect(shop?.textContent).toBe("https://shоp.example (xn--shp-ted.example)");
+  const [hidden] = rich("https://shоp.example/?https://xn--shp-ted.example");
+  expect(hidden?.textContent).toBe("https://shоp.example/?https://xn--shp-ted.example (xn--shp-ted.example)");
   expect(rich("HTTPS://Shop.Example/Tea")[0]?.textContent).toBe("HTTPS://Shop.Example/Tea");
 });
 
