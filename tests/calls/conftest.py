@@ -6,10 +6,14 @@ Each process of pytest has a voice stack of its own.
 from pathlib import Path
 
 import pytest
+from playwright.async_api import expect
 
 from tests.voice.conftest import cluster, share_the_loop, shared_stack, stack
+from tests.voice.test_browser import SOON
 
 __all__ = ["cluster", "shared_stack", "stack"]
+
+expect.set_options(timeout=SOON)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
