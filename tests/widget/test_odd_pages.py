@@ -5,6 +5,7 @@ with the real one on hostile pages is tested in tests/calls.
 """
 
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -53,25 +54,33 @@ PAGES: Mapping[str, tuple[str, str]] = {
 SOON = 20_000
 
 
-def events(body: Mapping[str, str], count: int) -> str:
-    """Returns the answer to a message: the message, and a reply."""
-    parts = [
-        (f"{count}.0", {"number": count, "id": body["id"], "role": "user", "text": body["text"]}),
-        (f"{count + 1}.0", {"number": count + 1, "role": "assistant", "text": "We open at nine."}),
-    ]
-    items = "".join(
-        f"id: {place}\nevent: item\ndata: {json.dumps(data)}\n\n" for place, data in parts
-    )
-    return f'{items}event: end\ndata: {{"state": "text"}}\n\n'
+END = 'event: end\ndata: {"state": "text"}\n\n'
+
+
+class Conversation:
+    """The conversation that the server has: its items as events, and what visitors have said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.events: list[str] = []
+        self.is_held = False
+        """Whether the next reply is written until another message comes, which is refused."""
+        self.writing = threading.Lock()
+        self.is_asked_meanwhile = threading.Event()
+
+    def add(self, role: str, text: str, name: str = "") -> str:
+        """Adds an item and returns its event."""
+        number = len(self.events) + 1
+        data = json.dumps({"number": number, "id": name, "role": role, "text": text})
+        self.events.append(f"id: {number}.0\nevent: item\ndata: {data}\n\n")
+        return self.events[-1]
 
 
 class _Server(SimpleHTTPRequestHandler):
     """Serves the built widget, and answers a visitor's requests from any origin."""
 
-    said: list[str]
-
-    def __init__(self, *given: Any, said: list[str]) -> None:
-        self.said = said
+    def __init__(self, *given: Any, conversation: Conversation) -> None:
+        self.conversation = conversation
         super().__init__(*given, directory=str(pages.SOURCE / "dist"))
 
     def end_headers(self) -> None:
@@ -87,7 +96,10 @@ class _Server(SimpleHTTPRequestHandler):
         if self.path.startswith("/site"):
             self._answer(200, json.dumps({"modes": ["text"], "consent": ""}))
         elif self.path.startswith("/api"):
-            self._answer(200, 'event: end\ndata: {"state": "text"}\n\n')
+            place = int(float(self.headers.get("Last-Event-ID", "0")))
+            with self.conversation.writing:
+                events = "".join(self.conversation.events[place:])
+            self._answer(200, events + END)
         else:
             super().do_GET()
 
@@ -100,10 +112,24 @@ class _Server(SimpleHTTPRequestHandler):
         if len(message["text"]) > LONGEST:
             self._answer(422, json.dumps({"type": "/problems/message-too-long"}))
             return
-        self.said.append(message["text"])
-        self._answer(200, events(message, 2 * len(self.said)))
+        there = self.conversation
+        if not there.writing.acquire(blocking=False):
+            self._answer(429, json.dumps({"type": "/problems/busy"}))
+            there.is_asked_meanwhile.set()
+            return
+        try:
+            there.said.append(message["text"])
+            self._answer(200, there.add("user", message["text"], message["id"]))
+            if there.is_held:
+                there.is_asked_meanwhile.wait(SOON / 1_000)
+                there.is_held = False
+            reply = there.add("assistant", "We open at nine.")
+        finally:
+            there.writing.release()
+        self.wfile.write((reply + END).encode())
 
     def do_DELETE(self) -> None:
+        self.conversation.events.clear()
         self._answer(204, "")
 
     def _answer(self, status: int, text: str) -> None:
@@ -140,10 +166,11 @@ def website(body: str, headers: Mapping[str, str] | None = None) -> Iterator[str
 class Shop:
     """Pages of a website, and what their visitors have said so far."""
 
-    def __init__(self, browser: Browser, server: str, said: list[str]) -> None:
+    def __init__(self, browser: Browser, server: str, conversation: Conversation) -> None:
         self.browser = browser
         self.server = server
-        self.said = said
+        self.conversation = conversation
+        self.said = conversation.said
 
     @asynccontextmanager
     async def shown(
@@ -182,10 +209,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def shop(browser: Browser) -> AsyncIterator[Shop]:
-    said: list[str] = []
+    conversation = Conversation()
     with ExitStack() as stack:
-        server = stack.enter_context(serving(partial(_Server, said=said)))
-        yield Shop(browser, server, said)
+        server = stack.enter_context(serving(partial(_Server, conversation=conversation)))
+        yield Shop(browser, server, conversation)
 
 
 async def answered(page: Page | Frame) -> None:
@@ -193,11 +220,15 @@ async def answered(page: Page | Frame) -> None:
     await expect(reply).to_be_visible(timeout=SOON)
 
 
+async def send(page: Page | Frame, text: str) -> None:
+    await page.get_by_test_id("text").fill(text)
+    await page.get_by_test_id("send").click()
+
+
 async def converse(page: Page | Frame) -> None:
     """Opens the widget, and has a message answered in it."""
     await page.get_by_role("button", name="Talk to us").click(timeout=SOON)
-    await page.get_by_test_id("text").fill("When do you open?")
-    await page.get_by_test_id("send").click()
+    await send(page, "When do you open?")
     await answered(page)
 
 
@@ -299,10 +330,16 @@ async def test_what_one_tab_says_and_deletes_is_seen_in_the_other(shop: Shop) ->
         await page.get_by_role("button", name="Talk to us").click()
         other = await page.context.new_page()
         await other.goto(page.url)
-        await converse(other)
-        await page.get_by_test_id("text").fill("And on Sunday?")
-        await page.get_by_test_id("send").click()
-        await expect(page.get_by_test_id("log").locator("[data-who=agent]")).to_have_count(1)
+        await other.get_by_role("button", name="Talk to us").click()
+        shop.conversation.is_held = True
+        await send(other, "When do you open?")
+        # It is at the server.
+        await expect(other.get_by_test_id("log").locator(".pb-note")).to_be_hidden()
+        await send(page, "And on Sunday?")
+        reply = "We open at nine."
+        for tab in (page, other):
+            texts = tab.get_by_test_id("log").locator(".pb-text")
+            await expect(texts).to_have_text(["When do you open?", reply, "And on Sunday?", reply])
         stored = "localStorage.getItem('patchbay.conversation.site_1')"
         assert await page.evaluate(stored) == '"token"'
         await other.evaluate("document.querySelector('patchbay-widget').forget()")

@@ -53,16 +53,22 @@ export class PatchbayWidget extends HTMLElement {
   /** Methods that were called before the widget was built. */
   #waiting: (() => void)[] = [];
   #isBuilding = false;
+  /** Ends what the widget hears of the page; null: it is not in the page. */
+  #listening: AbortController | null = null;
 
   connectedCallback(): void {
-    if (this.#isBuilding) return this.#rise(); // moved within the page
-    this.#tryToBuild();
+    if (!this.#isBuilding) return this.#tryToBuild();
+    this.#rise(); // moved within the page
+    this.#listen();
   }
 
   disconnectedCallback(): void {
     // Moving an element removes it and adds it again, in one task.
     queueMicrotask(() => {
-      if (!this.isConnected) this.#talk?.hangUp();
+      if (this.isConnected) return;
+      this.#talk?.hangUp();
+      this.#listening?.abort();
+      this.#listening = null;
     });
   }
 
@@ -156,6 +162,7 @@ export class PatchbayWidget extends HTMLElement {
     this.#talk = talk;
     this.#panel = this.#isInline ? null : panel;
     this.#rise();
+    this.#listen();
     stayInBody(this);
     talk.view.modes(site);
     talk.askConsent(this.getAttribute("consent") || site.consent);
@@ -181,6 +188,14 @@ export class PatchbayWidget extends HTMLElement {
     if (!this.#panel || !this.isConnected) return;
     this.shadowRoot?.querySelector<HTMLElement>(".pw-root")?.showPopover?.();
     this.#panel.rise();
+  }
+
+  /** Hears what happens in the page while the widget is there. */
+  #listen(): void {
+    if (!this.#talk || this.#listening || !this.isConnected) return;
+    const { signal } = (this.#listening = new AbortController());
+    this.#talk.listen(signal);
+    this.#panel?.listen(signal);
   }
 
   #door(): Door {

@@ -22,6 +22,7 @@ export function mount(root: HTMLElement, server = ""): void {
   const door = { server, assistant: wantedAssistant(window.location.search) };
   const events = { phase: (phase: Phase) => phase === "ended" && void showModels(talk.view, server) };
   const talk = new Talk(root, () => door, () => part, { language: ENGLISH, note: replyNote, events });
+  talk.listen(new AbortController().signal); // as long as there is the page
   void showModels(talk.view, server);
   window.patchbay = {
     get state() {

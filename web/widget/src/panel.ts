@@ -35,10 +35,13 @@ export class Panel {
       event.preventDefault();
       this.close();
     });
-    this.#phone.addEventListener("change", () => this.#isOpen && this.#show());
+  }
+
+  /** Fits the panel to the window until the signal. */
+  listen(signal: AbortSignal): void {
+    this.#phone.addEventListener("change", () => this.#isOpen && this.#show(), { signal });
     // A phone's keyboard covers the window, which stays as high as it is.
-    window.visualViewport?.addEventListener("resize", () => this.#fit());
-    window.visualViewport?.addEventListener("scroll", () => this.#fit());
+    for (const name of ["resize", "scroll"]) window.visualViewport?.addEventListener(name, () => this.#fit(), { signal });
   }
 
   open(): void {

@@ -84,9 +84,16 @@ export class Talk {
     this.#view = new View(root, this.#actions(), options);
     this.#text = options.written ? new TextTalk(door, this.#writing()) : null;
     this.#view.choices(this.#choices);
+  }
+
+  /** Hears what happens around the element until the signal: to be called while it is in the page. */
+  listen(signal: AbortSignal): void {
+    this.#view.listen(signal);
+    this.#text?.listen(signal);
     // A page that was out of sight, or without a network, may have missed something.
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#catchUp());
-    for (const name of ["pageshow", "online"]) window.addEventListener(name, () => this.#catchUp());
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#catchUp(), { signal });
+    for (const name of ["pageshow", "online"]) window.addEventListener(name, () => this.#catchUp(), { signal });
+    this.#catchUp(); // the element may have been out of the page
   }
 
   #actions(): Actions {
@@ -198,6 +205,7 @@ export class Talk {
   /** Deletes what was said, at the server and here, and ends a call. Throws if the server cannot be reached. */
   async forget(): Promise<void> {
     if (this.#isCall) this.hangUp();
+    this.#write(this.#messages.filter(({ pending }) => !pending)); // what waits is not sent any more
     const proof = this.#proof;
     if (proof) await requestDeletion(this.#door(), proof);
     this.#text?.deleted();
@@ -264,8 +272,9 @@ export class Talk {
     const tried = new Set<string>();
     try {
       for (let next = nextPending(this.#messages); next && !tried.has(next.id); next = nextPending(this.#messages)) {
-        tried.add(next.id);
-        await text.send(next.id, next.text, () => !this.#isInRoom);
+        const { id } = next;
+        tried.add(id);
+        await text.send(id, next.text, () => !this.#isInRoom && this.#messages.some((each) => each.id === id && each.pending));
       }
     } finally {
       this.#sending = false;

@@ -37,11 +37,18 @@ interface ServerEvent {
   readonly data: Record<string, unknown>;
 }
 
+/** What one tab tells the others: that there is something to read, or the token of what the visitor has deleted. */
+interface TabNews {
+  readonly deleted?: string;
+}
+
 const START = "0.0";
 /** Times (ms) between tries to reach the server again. */
 const AGAIN_MS = [250, 500, 1_000, 2_000, 4_000, 8_000];
 /** Tries to send a message while another one is being answered, or while a call ends. */
 const MOST_WAITS = 40;
+/** The longest time (ms) that the server may ask for between two tries. */
+const LONGEST_WAIT_MS = 60_000;
 /** Time (ms) without a byte after which a connection counts as dead: the server gives a sign of life every 15 s. */
 const SILENT_MS = 40_000;
 const MESSAGE_ID_BYTES = 12;
@@ -54,6 +61,10 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
   "site-spent": "all-busy",
   "too-many-calls": "too-many-calls",
 };
+/** Of refusals without a kind: by what stands before the server. */
+const TROUBLES_BY_STATUS: Readonly<Record<number, Trouble>> = { 403: "not-allowed", 413: "message-too-long" };
+/** Status codes of refusals that may pass, besides those of a server in trouble. */
+const MAY_PASS = [408, 425, 429];
 
 /** Returns a name for a message that no other message has, in any tab. */
 export function messageId(): string {
@@ -64,7 +75,7 @@ export function messageId(): string {
 export class TextTalk {
   readonly #door: () => Door;
   readonly #events: TextEvents;
-  readonly #tabs: BroadcastChannel | null;
+  #tabs: BroadcastChannel | null = null;
   #token: string;
   #place = START;
   #words = "";
@@ -80,8 +91,16 @@ export class TextTalk {
     this.#door = door;
     this.#events = events;
     this.#token = readConversation(door().site ?? "");
-    this.#tabs = tabsOf(door().site ?? "");
-    this.#tabs?.addEventListener("message", ({ data }) => (data === "deleted" ? this.#lost() : void this.follow()));
+  }
+
+  /** Hears what other tabs do, until the signal. */
+  listen(signal: AbortSignal): void {
+    const tabs = (this.#tabs = tabsOf(this.#door().site ?? ""));
+    tabs?.addEventListener("message", ({ data }: MessageEvent<TabNews>) => (data.deleted ? this.#lost(data.deleted) : void this.follow()));
+    signal.addEventListener("abort", () => {
+      tabs?.close();
+      this.#tabs = null;
+    });
   }
 
   /** The token of the conversation; empty: there is none to go on with. */
@@ -93,8 +112,10 @@ export class TextTalk {
   async token(): Promise<string> {
     if (this.#adopt()) return this.#token;
     this.#beginning ??= requestConversation(this.#door()).finally(() => (this.#beginning = null));
-    this.#token = await this.#beginning;
-    storeConversation(this.#door().site ?? "", this.#token);
+    const begun = await this.#beginning;
+    if (this.#adopt()) return this.#token; // another tab has begun one meanwhile
+    this.#token = begun;
+    storeConversation(this.#door().site ?? "", begun);
     return this.#token;
   }
 
@@ -112,7 +133,7 @@ export class TextTalk {
     for (let tries = 0; tries < MOST_WAITS; tries += 1) {
       await this.follow();
       if (this.#state !== "agent") return;
-      await pause(AGAIN_MS[0] ?? 0);
+      await pause(waitAfter(null, AGAIN_MS[0]));
     }
   }
 
@@ -125,32 +146,35 @@ export class TextTalk {
 
   /**
    * Sends a message and reads the reply, after what is being read. Never throws: a refusal becomes a notice. While it
-   * has to wait, it is sent again only as long as `isDue`.
+   * has to wait, it is sent only as long as `isDue`.
    */
   async send(id: string, text: string, isDue: () => boolean = () => true): Promise<void> {
-    this.#events.phase("thinking");
-    await this.#following;
     for (let tries = 0; tries < MOST_WAITS && isDue(); tries += 1) {
+      await this.#following;
+      this.#events.phase("thinking");
       const { context, language } = this.#door();
       const body = JSON.stringify({ id, text, context, language });
       try {
         await this.token();
+        if (!isDue()) break;
         const options = { method: "POST", headers: { "content-type": "application/json" }, body };
         await this.#read((signal) => this.#request("/messages", { ...options, signal }));
-        this.#tabs?.postMessage("news");
+        this.#tabs?.postMessage({});
         return;
       } catch (error) {
         if (!(await this.#mayTryAgain(error, id))) return;
       }
     }
     if (isDue()) this.#fail(trouble("message-not-sent"));
+    else this.#events.phase("idle");
   }
 
   /** Forgets the conversation, which was deleted at the server. */
   deleted(): void {
+    const deleted = this.#token;
     this.stop();
     this.#forget();
-    this.#tabs?.postMessage("deleted");
+    this.#tabs?.postMessage({ deleted });
   }
 
   /** Stops to read; what comes meanwhile is read later. */
@@ -176,12 +200,13 @@ export class TextTalk {
     this.stop();
     const reading = (this.#reading = new AbortController());
     const { signal } = reading;
-    const again = () => this.#request("/events", { headers: { "last-event-id": this.#place }, signal });
+    const again = (asking: AbortSignal) => this.#request("/events", { headers: { "last-event-id": this.#place }, signal: asking });
     try {
       let ask = first;
       for (let tries = 0; !signal.aborted; tries += 1) {
+        let failure: unknown;
         try {
-          const answer = await within(SILENT_MS, ask(signal));
+          const answer = await answerTo(ask, signal);
           for await (const event of eventsOf(answer)) {
             [ask, tries] = [again, 0];
             if (this.#take(event)) return;
@@ -189,10 +214,11 @@ export class TextTalk {
         } catch (error) {
           if (signal.aborted) return;
           if (error instanceof Refused && (ask === first || !mayPass(error))) throw error;
+          failure = error;
         }
         if (ask === first && tries === AGAIN_MS.length) throw new Unreachable("nothing came of it");
         this.#events.phase("reconnecting");
-        await pause(AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)] ?? 0, signal);
+        await pause(waitAfter(failure, AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)]), signal);
       }
     } finally {
       if (this.#reading === reading) this.#reading = null;
@@ -202,10 +228,11 @@ export class TextTalk {
   /** Takes one event; returns true at the end of what is under way. */
   #take({ id, name, data }: ServerEvent): boolean {
     if (name === "end") {
+      const before = this.#state;
       this.#state = String(data.state);
       // One without a message, perhaps of another tab, may still begin.
       if (data.state === "none" && this.#place !== START) this.#miss();
-      if (data.state === "ended") this.#events.ended();
+      if (data.state === "ended" && before !== "ended") this.#events.ended();
       this.#events.phase("idle");
       return true;
     }
@@ -244,11 +271,12 @@ export class TextTalk {
       return true;
     }
     if (error.kind === "busy" || error.kind === "conversation-in-call") {
-      await pause((error.retryAfter ?? 1) * 1_000);
+      await pause(waitAfter(error, 1_000));
+      if (error.kind === "busy") await this.follow(); // what another tab is being told stands before this message
       return true;
     }
-    const kind = TROUBLES[error.kind] ?? (error.status === 403 ? "not-allowed" : "message-not-sent");
-    if (kind === "message-too-long") this.#events.refused(id);
+    const kind = TROUBLES[error.kind] ?? TROUBLES_BY_STATUS[error.status] ?? "message-not-sent";
+    if (!mayPass(error)) this.#events.refused(id);
     this.#fail(trouble(kind, error.detail, error.retryAfter));
     return false;
   }
@@ -265,12 +293,12 @@ export class TextTalk {
     if (wasKnown) this.#events.forgotten();
   }
 
-  /** Forgets a conversation that another tab has deleted. */
-  #lost(): void {
-    const had = this.#token !== "";
+  /** Forgets the conversation if it is the one that another tab has deleted. */
+  #lost(deleted: string): void {
+    if (deleted !== this.#token) return;
     this.stop();
     this.#forget();
-    if (had) this.#events.deleted();
+    this.#events.deleted();
   }
 
   #fail(notice: Notice): void {
@@ -281,15 +309,35 @@ export class TextTalk {
   #forget(): void {
     this.#place = START;
     this.#words = "";
+    this.#state = "";
     const site = this.#door().site ?? "";
     if (readConversation(site) === this.#token) storeConversation(site, ""); // another tab may have begun the next one
     this.#token = "";
   }
 }
 
-/** Whether the server may answer in a moment what it refuses to read now. */
+/** Whether the server may answer in a moment what it refuses now. */
 function mayPass({ status }: Refused): boolean {
-  return status === 429 || status >= 500;
+  return MAY_PASS.includes(status) || status >= 500;
+}
+
+/** Returns the time (ms) to wait: what the server asks for, or about as long as usual, so that not all come at once. */
+function waitAfter(failure: unknown, usual = 0): number {
+  const asked = failure instanceof Refused ? failure.retryAfter : null;
+  return asked === null ? usual * (0.5 + Math.random()) : Math.min(asked * 1_000, LONGEST_WAIT_MS);
+}
+
+/** Asks the server; a request that is given up goes no further. Throws if it fails, or is silent for long. */
+async function answerTo(ask: (signal: AbortSignal) => Promise<Response>, signal: AbortSignal): Promise<Response> {
+  const asking = new AbortController();
+  const giveUp = () => asking.abort();
+  signal.addEventListener("abort", giveUp, { once: true });
+  try {
+    return await within(SILENT_MS, ask(asking.signal));
+  } catch (error) {
+    giveUp();
+    throw error;
+  }
 }
 
 /** Returns the way to the other tabs; null where the browser keeps a page's storage from it. */

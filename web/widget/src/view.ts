@@ -54,6 +54,7 @@ export class View {
   readonly #root: HTMLElement;
   readonly #language: Language;
   readonly #note: (reply: Reply) => string;
+  readonly #onGesture: () => void;
   readonly #queue: Queue;
   readonly #rating: Rating;
   readonly #records: Records;
@@ -69,6 +70,7 @@ export class View {
     this.#root = root;
     this.#language = language;
     this.#note = note;
+    this.#onGesture = actions.onGesture;
     root.classList.add("patchbay");
     root.replaceChildren(...conversation(language.texts, heading));
     this.#queue = new Queue(root, language.texts, actions.leaveMessage);
@@ -225,10 +227,10 @@ export class View {
     this.#find<HTMLInputElement>("#text").value = "";
   }
 
-  /** Lets the visitor change words that could not be sent, unless they write others already. */
+  /** Lets the visitor change words that could not be sent; they stand before what was typed since. */
   giveBack(text: string): void {
     const input = this.#find<HTMLInputElement>("#text");
-    input.value ||= text;
+    input.value = [text, input.value].filter(Boolean).join(" ");
   }
 
   #connect(actions: Actions): void {
@@ -249,12 +251,18 @@ export class View {
       this.#atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < FOLLOW_WITHIN;
     });
     new ResizeObserver(() => this.#followEnd()).observe(scroll);
-    document.addEventListener("pointerup", (event) => {
-      if (!event.composedPath().includes(this.#find(".pb-menu"))) this.#find<HTMLDetailsElement>(".pb-menu").open = false;
-      actions.onGesture();
-    });
-    document.addEventListener("keyup", () => actions.onGesture());
     this.#connectMenu(actions);
+  }
+
+  /** Hears gestures anywhere in the page until the signal. */
+  listen(signal: AbortSignal): void {
+    const gesture = (event: Event) => {
+      if (event.type === "pointerup" && !event.composedPath().includes(this.#find(".pb-menu"))) {
+        this.#find<HTMLDetailsElement>(".pb-menu").open = false;
+      }
+      this.#onGesture();
+    };
+    for (const name of ["pointerup", "keyup"]) document.addEventListener(name, gesture, { signal });
   }
 
   #connectMenu(actions: Actions): void {

@@ -82,8 +82,12 @@ async function answer(url: string, options: RequestInit = {}): Promise<unknown> 
 
 const load = (async () => ({ Call: RoomOfNone })) as unknown as LoadCall;
 
+let element: AbortController;
+
 function talk(written = true): Talk {
-  return new Talk(root, () => DOOR, load, { written, rated: true });
+  const made = new Talk(root, () => DOOR, load, { written, rated: true });
+  made.listen(element.signal);
+  return made;
 }
 
 function shown(): string[] {
@@ -109,6 +113,8 @@ beforeEach(() => {
   refusesRooms = false;
   RoomOfNone.made = [];
   localStorage.clear();
+  element?.abort();
+  element = new AbortController();
   vi.stubGlobal("fetch", answer);
   root = document.createElement("div");
   document.body.replaceChildren(root);
@@ -204,6 +210,41 @@ test("a message that the server never takes goes back to the field, and the next
   await vi.waitUntil(() => shown().includes("Answer to a short one"));
 });
 
+test("a message that is refused for good goes back before what was typed since, and holds no later one", async () => {
+  const talking = talk();
+  const usual = fetch;
+  let refuse: (() => void) | undefined;
+  vi.stubGlobal("fetch", async (url: string, options: RequestInit = {}) => {
+    if (!String(options.body).includes("<odd>")) return usual(url, options);
+    await new Promise<void>((resolve) => (refuse = resolve));
+    return new Response("<h1>Forbidden</h1>", { status: 403 });
+  });
+  talking.say("An <odd> question");
+  talking.say("A plain one");
+  await vi.waitUntil(() => refuse !== undefined);
+  const field = root.querySelector<HTMLInputElement>("#text");
+  if (field) field.value = "and mo";
+  refuse?.();
+  await vi.waitUntil(() => shown().includes("Answer to A plain one"));
+  expect(field?.value).toBe("An <odd> question and mo");
+  expect(shown()).toEqual(["A plain one", "Answer to A plain one"]);
+});
+
+test("a message that waits is not sent once everything is deleted", async () => {
+  refusesRooms = true;
+  const talking = talk();
+  talking.say("Hello?");
+  await vi.waitUntil(() => messages().length > 0);
+  const deleted = talking.forget();
+  const before = messages().length;
+  refusesRooms = false;
+  await deleted;
+  talking.say("Good day");
+  await vi.waitUntil(() => shown().includes("Answer to Good day"));
+  expect(messages().slice(before)).toEqual(["Good day"]);
+  expect(shown()).toEqual(["Good day", "Answer to Good day"]);
+});
+
 test("half an emoji is no reason not to send the rest", async () => {
   talk().say("Tea \ud83c");
   await vi.waitUntil(() => messages().length > 0);
@@ -219,6 +260,14 @@ test("a page that is seen again reads what came meanwhile", async () => {
   const before = reads();
   document.dispatchEvent(new Event("visibilitychange"));
   await vi.waitUntil(() => reads() > before);
+  await talking.resume();
+  element.abort();
+  const last = reads();
+  for (const name of ["pageshow", "online"]) window.dispatchEvent(new Event(name));
+  document.dispatchEvent(new Event("visibilitychange"));
+  expect(reads()).toBe(last); // it would have asked at once
+  talking.listen(new AbortController().signal);
+  expect(reads()).toBe(last + 1);
 });
 
 test("the greeting stands above the message that it came with", async () => {

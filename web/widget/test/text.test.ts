@@ -7,6 +7,8 @@ import { messageId, TextTalk } from "../src/text";
 import type { Segment } from "../src/transcript";
 
 let server: Server | undefined;
+/** Closes each tab of a test. */
+const opened: (() => void)[] = [];
 const asked: { path: string; headers: IncomingMessage["headers"]; body: string }[] = [];
 
 beforeEach(() => {
@@ -19,6 +21,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  for (const leave of opened.splice(0)) leave();
   vi.unstubAllGlobals();
   server?.closeAllConnections();
   server?.close();
@@ -50,12 +53,13 @@ const item = (number: number, role: string, text: string, id = `i${number}`) =>
   `id: ${number}.0\nevent: item\ndata: ${JSON.stringify({ number, id, role, text })}\n\n`;
 const words = (place: string, text: string) => `id: ${place}\nevent: text\ndata: ${JSON.stringify({ text })}\n\n`;
 const END = 'event: end\ndata: {"state": "text"}\n\n';
+const ENDED = 'event: end\ndata: {"state": "ended"}\n\n';
 
 /** Sends these events; without an `end` among them the connection breaks off after them. */
 function events(...parts: string[]): Answer {
   return (response) => {
     response.writeHead(200, { "content-type": "text/event-stream", "access-control-allow-origin": "*" });
-    response.write(parts.join(""), () => (parts.at(-1) === END ? response.end() : response.destroy()));
+    response.write(parts.join(""), () => (parts.at(-1)?.startsWith("event: end") ? response.end() : response.destroy()));
   };
 }
 
@@ -80,8 +84,17 @@ function talk(url: string) {
     deleted: () => seen.phases.push("deleted"),
     notice: (notice) => seen.notices.push(notice?.kind),
   });
-  return { text, seen };
+  const element = new AbortController();
+  text.listen(element.signal);
+  opened.push(() => {
+    element.abort();
+    text.stop();
+  });
+  return { text, seen, element };
 }
+
+/** The messages that were sent so far. */
+const posted = () => asked.filter(({ path }) => path.startsWith("POST /api/visitor/conversation/messages"));
 
 test("a message is answered in the same request, and its words become one message", async () => {
   const { text, seen } = talk(await serve(events(item(1, "user", "Hi?", "m-1"), words("1.3", "We "), words("1.7", "open"), item(2, "assistant", "We open."), END)));
@@ -110,10 +123,22 @@ test("a page that is loaded again shows what was said", async () => {
 });
 
 test("a message waits for the reply to another one", async () => {
-  const { text, seen } = talk(await serve(refusal(429, "busy"), events(item(1, "user", "Hi?", "m-1"), END)));
+  const { text, seen } = talk(await serve(refusal(429, "busy"), events(END), events(item(1, "user", "Hi?", "m-1"), END)));
   await text.send("m-1", "Hi?");
   expect(seen.sent).toEqual(["m-1"]);
-  expect(asked.filter(({ path }) => path.startsWith("POST /api/visitor/conversation/messages")).length).toBe(2);
+  expect(posted().length).toBe(2);
+});
+
+test("what another tab is being told stands above the message that waits for it", async () => {
+  keepApart();
+  const url = await serve(
+    refusal(429, "busy"),
+    events(item(1, "user", "Hi?", "m-1"), item(2, "assistant", "We open."), END),
+    events(item(3, "user", "When?", "m-2"), END),
+  );
+  const { text, seen } = talk(url);
+  await text.send("m-2", "When?");
+  expect([...seen.segments.values()].map((segment) => segment.text)).toEqual(["Hi?", "We open.", "When?"]);
 });
 
 test("a conversation that is over is followed by a new one", async () => {
@@ -154,10 +179,19 @@ test("a message that has another way is not sent again", async () => {
   expect(seen.notices).toEqual([]);
 });
 
-test("the end of a conversation by the assistant is told from that of a reply", async () => {
-  const { text, seen } = talk(await serve(events(item(1, "user", "Bye", "m-1"), 'event: end\ndata: {"state": "ended"}\n\n')));
+test("a message is not sent once it is gone while the conversation begins", async () => {
+  const { text, seen } = talk(await serve());
+  await text.send("m-1", "Hi?", () => asked.length === 0);
+  expect(posted()).toEqual([]);
+  expect(seen.phases.at(-1)).toBe("idle");
+});
+
+test("the end of a conversation by the assistant is told from that of a reply, and once", async () => {
+  const { text, seen } = talk(await serve(events(item(1, "user", "Bye", "m-1"), ENDED), events(ENDED)));
   await text.send("m-1", "Bye");
-  expect(seen.phases).toContain("ended");
+  await text.follow();
+  expect(asked.at(-1)?.path).toBe("GET /api/visitor/conversation/events?site=site_1");
+  expect(seen.phases.filter((phase) => phase === "ended")).toEqual(["ended"]);
 });
 
 test("a refusal says why", async () => {
@@ -183,8 +217,7 @@ test("a message that breaks off before anything came of it is sent again under t
     ),
   );
   await text.send("m-1", "Hi?");
-  const sent = asked.filter(({ path }) => path.startsWith("POST /api/visitor/conversation/messages"));
-  expect(sent.map(({ body }) => (JSON.parse(body) as { id: string }).id)).toEqual(["m-1", "m-1", "m-1"]);
+  expect(posted().map(({ body }) => (JSON.parse(body) as { id: string }).id)).toEqual(["m-1", "m-1", "m-1"]);
   expect(seen.sent).toEqual(["m-1"]);
 });
 
@@ -205,6 +238,28 @@ test.each([
   await text.send("m-1", "Hi?");
   expect(seen.phases).toContain("refused m-1");
   expect(seen.notices).toEqual(["message-too-long"]);
+});
+
+test.each([
+  [413, "message-too-long"],
+  [403, "not-allowed"],
+  [404, "message-not-sent"],
+])("a message that what stands before the server never lets through (%i) is given back", async (status, notice) => {
+  const page: Answer = (response) => response.writeHead(status, { "access-control-allow-origin": "*" }).end("<h1>No</h1>");
+  const { text, seen } = talk(await serve(page));
+  await text.send("m-1", "Hi?");
+  expect(seen.phases).toContain("refused m-1");
+  expect(seen.notices).toEqual([notice]);
+});
+
+test.each([
+  [429, "rate-limited"],
+  [503, "store-unavailable"],
+])("a message that is refused for a while (%i %s) is not given back", async (status, kind) => {
+  const { text, seen } = talk(await serve(refusal(status, kind)));
+  await text.send("m-1", "Hi?");
+  expect(seen.phases).not.toContain("refused m-1");
+  expect(seen.notices).toHaveLength(1);
 });
 
 /** Has the browser keep the tabs apart. */
@@ -240,14 +295,58 @@ test("a tab whose conversation is over leaves the next one of another tab alone"
   expect(other.proof).toBe(one.proof);
 });
 
-test("what is deleted in one tab is gone in the other", async () => {
+test("tabs that begin at once have one conversation", async () => {
+  keepApart();
+  const url = await serve();
+  const [one, other] = [talk(url).text, talk(url).text];
+  const [token] = await Promise.all([one.token(), other.token()]);
+  expect(asked).toHaveLength(2);
+  expect([one.proof, other.proof]).toEqual([token, token]);
+  expect(talk(url).text.proof).toBe(token);
+});
+
+test("what is deleted in one tab is gone in the others, but not where it is another conversation or the element is gone", async () => {
   const url = await serve(events(item(1, "user", "Hi?", "m-1"), END));
-  const [one, other] = [talk(url), talk(url)];
+  const [one, another, gone, other] = [talk(url), talk(url), talk(url), talk(url)];
+  await another.text.token();
+  localStorage.setItem("patchbay.conversation.site_1", '""');
   await one.text.send("m-1", "Hi?");
+  await gone.text.token();
   await other.text.token();
+  gone.element.abort();
   one.text.deleted();
-  await vi.waitUntil(() => other.seen.phases.includes("deleted"));
-  expect(other.text.proof).toBe("");
+  await vi.waitUntil(() => other.seen.phases.includes("deleted")); // it has opened its channel last
+  expect([one.text.proof, another.text.proof, gone.text.proof, other.text.proof]).toEqual(["", "token-1", "token-2", ""]);
+});
+
+test("a server that asks for time is given it, and a request that is given up goes no further", async () => {
+  vi.useFakeTimers();
+  try {
+    const signals: (AbortSignal | null | undefined)[] = [];
+    const { text } = talk("http://127.0.0.1:9");
+    localStorage.setItem("patchbay.conversation.site_1", '"token"');
+    const first = new Response(item(1, "user", "Hi?", "m-1"));
+    const away = { status: 503, headers: { "retry-after": "20" } };
+    const answers = [first, new Response('{"type": "/problems/store-unavailable"}', away)];
+    vi.stubGlobal("fetch", (_: string, { signal }: RequestInit) => {
+      signals.push(signal);
+      const answer = answers.shift();
+      return answer ? Promise.resolve(answer) : new Promise(() => undefined);
+    });
+    void text.follow();
+    await vi.advanceTimersByTimeAsync(1_000); // the first answer breaks off
+    expect(signals).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(18_000);
+    expect(signals).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(signals).toHaveLength(3);
+    await vi.advanceTimersByTimeAsync(45_000);
+    expect([signals[2]?.aborted, signals.length]).toEqual([true, 4]);
+    text.stop();
+    expect(signals[3]?.aborted).toBe(true);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("a page whose storage the browser closes can be written on", async () => {
