@@ -39,6 +39,7 @@ def spends(method: str, path: str) -> bool:
 
     Those of MCP are known by the tool that is called.
     """
+    path = _of_route(path)
     if method != "POST" or _WITHOUT_REPLY.fullmatch(path):
         return False
     return group_of(path) in _SPENDING or _TRIALS.fullmatch(path) is not None
@@ -49,13 +50,17 @@ def group_of(path: str) -> RouteGroup | None:
 
     `path` is the one that the routes are found by (`scope["path"]`), never one made of headers.
     """
-    path = path.removesuffix("\n")  # as Starlette's routes do, whose patterns end with `$`
+    path = _of_route(path)
     if path in _OF_EVERY_KEY:
         return None
     for group, pattern in _PATTERNS.items():
         if pattern.fullmatch(path):
             return group
     return "manage"
+
+
+def _of_route(path: str) -> str:
+    return path.removesuffix("\n")  # as Starlette's routes do, whose patterns end with `$`
 
 
 def require_route(key: ApiKey, path: str) -> None:

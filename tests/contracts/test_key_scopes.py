@@ -124,6 +124,7 @@ async def test_no_route_answers_a_path_with_a_line_break(gateway: Gateway) -> No
     routes = [*await routes_of(gateway), *(("POST", path) for path in (*FREE, "/mcp"))]
     for method, path in routes:
         assert group_of(f"{concrete(path)}\n") == group_of(concrete(path))
+        assert spends(method, f"{concrete(path)}\n") == spends(method, concrete(path))
         for name in ("kim", "admin"):
             headers = {"x-api-key": gateway.keys[name]}
             for ending in ("%0A", "%0D%0A", "%00"):

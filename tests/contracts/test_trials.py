@@ -143,6 +143,7 @@ async def test_those_who_may_not_change_assistants_may_not_try_any(
     assert spends("POST", "/api/assistants/shop/try")
     assert spends("POST", "/api/assistants/shop/call")
     assert spends("POST", "/api/chats/call")
+    assert spends("POST", "/api/assistants/shop/call\n")
 
 
 async def test_calls_that_try_something_need_the_same_rights_and_a_connection_for_calls(
