@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints
 
-from agent.phone.file_versions import FileVersions, time_of
+from agent.phone.file_versions import FileVersions, time_of, version_of
 from agent.phone.routes import PhoneRead
 from llm_router.clock import Clock, utc_now
 from llm_router.connections.access import Actor
@@ -18,7 +18,7 @@ from llm_router.gateway.deps import CurrentActor, Deps
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.base import StrictModel
 from llm_router.store import audit
-from llm_router.voice.phone.setup_file import read_phone
+from llm_router.voice.phone.setup_file import read_phone, shown_variables
 
 _SHOWN = 1_000_000
 """Characters of a file that is changed here; a longer one is changed in an editor."""
@@ -59,8 +59,12 @@ def phone_edit_router(file: Path, environ: Mapping[str, str], clock: Clock) -> A
     versions = FileVersions(file)
 
     def check(text: str) -> PhoneRead:
-        """Raises ConfigurationError for a text that is none of a telephone's file."""
-        setup = read_phone(text, file.name, environ)
+        """Raises ConfigurationError for a text that is none of a telephone's file.
+
+        What it says is shown, so that it names no further variable but for passwords.
+        """
+        shown = shown_variables(versions.read().text)
+        setup = read_phone(text, file.name, environ, shown)
         return PhoneRead.of(setup, utc_now(clock), file=str(file), fault="")
 
     @router.get("/file", operation_id="getPhoneFile", responses=problems(422))
@@ -76,7 +80,7 @@ def phone_edit_router(file: Path, environ: Mapping[str, str], clock: Clock) -> A
         _require(actor)
         return await asyncio.to_thread(check, body.text)
 
-    @router.put("/file", operation_id="updatePhoneFile", responses=problems(409, 422))
+    @router.put("/file", operation_id="updatePhoneFile", responses=problems(409, 422, 503))
     async def put_file(actor: CurrentActor, deps: Deps, body: PhoneFileUpdate) -> PhoneFileRead:
         """Replaces the file's text, and keeps the one before as a version.
 
@@ -86,11 +90,11 @@ def phone_edit_router(file: Path, environ: Mapping[str, str], clock: Clock) -> A
         _require(actor)
         await asyncio.to_thread(check, body.text)
         now = utc_now(clock)
-        written = await asyncio.to_thread(versions.write, body.text, body.version, now)
-        before, after = {"version": body.version}, {"version": written.version}
+        before, after = {"version": body.version}, {"version": version_of(body.text)}
         entry = actor.audit_entry("edit", ("phone", file.name), now, before=before, after=after)
-        async with deps.database.writing() as db:
+        async with deps.database.writing() as db:  # what is not noted is not written either
             await audit.write(db, [entry])
+            written = await asyncio.to_thread(versions.write, body.text, body.version, now)
         return PhoneFileRead.model_validate(written, from_attributes=True)
 
     @router.get("/versions", operation_id="listPhoneFileVersions")

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from uuid import uuid4
 
 from llm_router.connections.rules import check_version
 from llm_router.errors import ConfigurationError, NotFoundError
@@ -36,12 +36,13 @@ class Text:
 class FileVersions:
     """A file of text with its earlier versions, which are in a folder beside it.
 
+    They have the file's rights: it may be closed to others. A link is followed once, and stays.
     Raises ConfigurationError for a file that cannot be read or written, with a cure.
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._folder = file.with_name(f"{file.name}.versions")
+        self._file = file.resolve()
+        self._folder = self._file.with_name(f"{self._file.name}.versions")
 
     def read(self) -> Text:
         folder = self._file.parent
@@ -56,7 +57,7 @@ class FileVersions:
                 check_version("file", self._file.name, current, version)
                 if before:
                     name = at.astimezone(UTC).strftime(_FORMAT)
-                    (self._folder / name).write_text(before, encoding="utf-8")
+                    _write_new(self._folder / name, before, self._mode())
                 self._replace(text)
                 for old in self.names()[MOST_VERSIONS:]:
                     (self._folder / old).unlink(missing_ok=True)
@@ -78,8 +79,11 @@ class FileVersions:
     def earlier(self, name: str) -> str:
         """Returns the text of an earlier version. Raises NotFoundError."""
         if _NAME.fullmatch(name):
-            with suppress(OSError):
-                return (self._folder / name).read_text(encoding="utf-8")
+            with (
+                suppress(OSError),
+                (self._folder / name).open(encoding="utf-8", newline="") as kept,
+            ):
+                return kept.read()
         raise NotFoundError(f"there is no version {name[:64]!r} of {self._file.name}")
 
     def _now(self) -> tuple[str, int]:
@@ -94,8 +98,7 @@ class FileVersions:
             raise ConfigurationError(
                 f"{self._file}: cannot be read ({error.strerror}); correct the file's rights"
             ) from None
-        # JavaScript's numbers are exact to 53 bits.
-        return text, int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) or 1
+        return text, version_of(text)
 
     def _is_mounted(self) -> bool:
         """Returns whether the file itself is mounted, as in a container: none takes its place."""
@@ -110,20 +113,35 @@ class FileVersions:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _replace(self, text: str) -> None:
-        folder, mode = self._file.parent, 0o644
+    def _mode(self) -> int:
         with suppress(OSError):
-            mode = self._file.stat().st_mode & 0o777
-        with NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8", newline="") as new:
-            try:
-                new.write(text)
-                new.flush()
-                os.fsync(new.fileno())
-                Path(new.name).chmod(mode)
-                Path(new.name).replace(self._file)
-            except BaseException:
-                Path(new.name).unlink(missing_ok=True)
-                raise
+            return self._file.stat().st_mode & 0o777
+        return 0o644
+
+    def _replace(self, text: str) -> None:
+        new = self._file.with_name(f".{self._file.name}.{uuid4().hex}")
+        try:
+            _write_new(new, text, self._mode())
+            new.replace(self._file)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    """Writes a file that is not there yet, and is never open to more than `mode` says."""
+    made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(made, "w", encoding="utf-8", newline="") as new:
+        os.fchmod(made, mode)  # what the process takes from all new files is not taken here
+        new.write(text)
+        new.flush()
+        os.fsync(made)
+
+
+def version_of(text: str) -> int:
+    """Returns the version of a file with this text."""
+    # JavaScript's numbers are exact to 53 bits.
+    return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16) or 1
 
 
 def time_of(name: str) -> datetime:

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from agent.phone.edit_routes import phone_edit_router
-from agent.phone.file_versions import MOST_VERSIONS, FileVersions
+from agent.phone.file_versions import MOST_VERSIONS, FileVersions, version_of
 from agent.phone.routes import phone_router
 from agent.phone.setup_file import PhoneFile
 from llm_router.clock import SystemClock
@@ -113,10 +113,14 @@ async def test_the_telephone_is_for_admins(tmp_path: Path, role: Role) -> None:
 # ── Changes of the file ──────────────────────────────────────────────────────────────────────────
 
 
+KEY_OF_LIVEKIT = "the-secret-of-livekit"
+
+
 @asynccontextmanager
 async def editing(files: Files, file: Path) -> AsyncIterator[Gateway]:
+    environ = {"LIVEKIT_API_SECRET": KEY_OF_LIVEKIT, "ABOUT_MARA": "Repairs"}
     async with gateway_on(await files.new()) as gateway:
-        gateway.app.include_router(phone_edit_router(file, {}, At(8)))
+        gateway.app.include_router(phone_edit_router(file, environ, At(8)))
         yield gateway
 
 
@@ -170,6 +174,55 @@ async def test_a_text_with_a_fault_is_never_written(files: Files, tmp_path: Path
         assert file.exists()
 
 
+async def test_a_variable_outside_of_passwords_is_shown_only_if_the_file_names_it(
+    files: Files, tmp_path: Path
+) -> None:
+    file = tmp_path / "phone.toml"
+    file.write_text(f'{FILE}about = "${{ABOUT_MARA}}"\n')
+    async with editing(files, file) as gateway:
+        version = (await gateway.call("admin", "GET", "/phone/file")).json()["version"]
+        for text in (
+            f'{FILE}about = "${{LIVEKIT_API_SECRET}}"\n',
+            f'{FILE}about = " ${{CARRIER_PASSWORD}} "\n',  # named for a password alone
+        ):
+            for method, path, more in (
+                ("POST", "/phone/check", {}),
+                ("PUT", "/phone/file", {"version": version}),
+            ):
+                refused = await gateway.call("admin", method, path, {"text": text, **more})
+                assert refused.status_code == 422
+                assert KEY_OF_LIVEKIT not in refused.text
+                said = refused.json()["detail"]
+                assert '[[people]] 1 "Mara": about: a variable may be named here' in said
+        moved = file.read_text().replace("Mara", "Tom")
+        body = {"text": moved, "version": version}
+        assert (await gateway.call("admin", "PUT", "/phone/file", body)).status_code == 200
+        [person] = (await gateway.call("admin", "POST", "/phone/check", body)).json()["people"]
+        assert (person["name"], person["about"]) == ("Tom", "Repairs")
+
+
+async def test_neither_the_file_nor_the_audit_log_changes_without_the_other(
+    files: Files, tmp_path: Path
+) -> None:
+    file = tmp_path / "phone.toml"
+    file.write_text("")
+    async with editing(files, file) as gateway:
+
+        async def put() -> int:
+            body = {"text": FILE, "version": version_of("")}
+            return (await gateway.call("admin", "PUT", "/phone/file", body)).status_code
+
+        (tmp_path / "phone.toml.versions").write_text("not a folder")
+        assert await put() == 422
+        noted = (await gateway.call("admin", "GET", "/audit")).json()["items"]
+        assert "phone" not in {entry["kind"] for entry in noted}
+        (tmp_path / "phone.toml.versions").unlink()
+        async with gateway.services.database.writing() as db:
+            await db.exec_driver_sql("ALTER TABLE audit_log RENAME TO no_audit_log")
+        assert await put() == 503
+        assert file.read_text() == ""
+
+
 @pytest.mark.parametrize("role", ["viewer", "operator", "editor"])
 async def test_only_admins_change_the_telephone(files: Files, tmp_path: Path, role: Role) -> None:
     async with editing(files, tmp_path / "phone.toml") as gateway:
@@ -203,3 +256,18 @@ def test_so_many_earlier_texts_stay_and_so_do_the_rights(tmp_path: Path) -> None
     assert len(names) == MOST_VERSIONS
     assert versions.earlier(names[0]) == f"# {MOST_VERSIONS + 1}"
     assert file.stat().st_mode & 0o777 == 0o640
+    kept = [each for each in (tmp_path / "phone.toml.versions").iterdir() if each.name in names]
+    assert {each.stat().st_mode & 0o777 for each in kept} == {0o640}
+
+
+def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    file, link = tmp_path / "elsewhere" / "phone.toml", tmp_path / "phone.toml"
+    file.write_text("# one\r\n", newline="")
+    link.symlink_to(file)
+    versions = FileVersions(link)
+    versions.write("# two", versions.read().version, datetime(2026, 6, 1, tzinfo=UTC))
+    assert link.is_symlink()
+    assert file.read_text() == "# two"
+    [name] = versions.names()
+    assert versions.earlier(name) == "# one\r\n"

@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +55,14 @@ _PATTERNS = {
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,99})\}")
 
 
-def read_phone(text: str, where: str, environ: Mapping[str, str]) -> PhoneSetup:
+def read_phone(
+    text: str, where: str, environ: Mapping[str, str], shown: Collection[str] | None = None
+) -> PhoneSetup:
     """Returns the set-up of a file; a value "${NAME}" is that of the variable.
 
-    A password whose variable is not set is an UnsetSecret. Raises ConfigurationError, which names
-    the file, `where`, the table, the key and a cure, and never the value of a secret.
+    Outside of passwords only the variables of `shown` may be named; None: any. A password whose
+    variable is not set is an UnsetSecret. Raises ConfigurationError, which names the file, `where`,
+    the table, the key and a cure, and never the value of a secret.
     """
     if len(text) > MAX_SIZE:
         raise ConfigurationError(f"{where}: is too long; it may have {MAX_SIZE:,} characters")
@@ -70,11 +73,37 @@ def read_phone(text: str, where: str, environ: Mapping[str, str]) -> PhoneSetup:
         raise ConfigurationError(f"{where}: is not valid TOML: {error}; correct it") from None
     except RecursionError:
         raise ConfigurationError(f"{where}: is nested too deep; write plain tables") from None
-    return check_phone(tables, where, environ, text)
+    return check_phone(tables, where, environ, text, shown)
+
+
+def shown_variables(text: str) -> frozenset[str]:
+    """Returns the variables that a file names outside of passwords; of one with a fault, none."""
+    try:
+        tables = tomllib.loads(text.removeprefix("\ufeff"))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return frozenset()
+    if not is_within(tables, values=_MAX_VALUES, levels=_MAX_LEVELS):
+        return frozenset()
+    return frozenset(_shown_in(tables))
+
+
+def _shown_in(value: Any, *, is_secret: bool = False) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _shown_in(inner, is_secret=name in _SECRETS)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _shown_in(inner)
+    elif isinstance(value, str) and not is_secret and (named := _VARIABLE.fullmatch(value.strip())):
+        yield named[1]
 
 
 def check_phone(
-    tables: Mapping[str, Any], where: str, environ: Mapping[str, str], text: str = ""
+    tables: Mapping[str, Any],
+    where: str,
+    environ: Mapping[str, str],
+    text: str = "",
+    shown: Collection[str] | None = None,
 ) -> PhoneSetup:
     """Returns the set-up of a file's tables. Raises ConfigurationError as `read_phone` does, with
     the line of the `text` from which they are.
@@ -82,7 +111,7 @@ def check_phone(
     if not is_within(tables, values=_MAX_VALUES, levels=_MAX_LEVELS):
         raise ConfigurationError(f"{where}: holds more than {_MAX_VALUES:,} values, or nests them")
     try:
-        values = _Variables(tables, where, environ).fill(tables)
+        values = _Variables(tables, where, environ, shown).fill(tables)
         return PhoneSetup.model_validate(values)
     except _RefusedError as error:
         line = line_of(text, error.place)
@@ -108,6 +137,7 @@ class _Variables:
     tables: Mapping[str, Any]
     where: str
     environ: Mapping[str, str]
+    shown: Collection[str] | None
 
     def fill(self, value: Any, place: tuple[str | int, ...] = ()) -> Any:
         if isinstance(value, dict):
@@ -119,6 +149,12 @@ class _Variables:
     def _fill_text(self, text: str, place: tuple[str | int, ...]) -> str | UnsetSecret:
         is_secret = bool(place) and place[-1] in _SECRETS
         if named := _VARIABLE.fullmatch(text.strip()):
+            if not is_secret and self.shown is not None and named[1] not in self.shown:
+                raise _RefusedError(
+                    place,
+                    "a variable may be named here for a password alone, since all else is shown;"
+                    " write the value itself, or change the file on its machine",
+                )
             if found := self.environ.get(named[1]):
                 return found
             why = f"the variable {named[1]} is not set; write it into .env"
