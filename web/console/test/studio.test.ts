@@ -5,6 +5,7 @@ import { read, written } from "../src/assistants/fields";
 import { studioView } from "../src/chat/filters";
 import { parseEvent, serverEvents } from "../src/chat/sse";
 import { beside, pastOf, pastOfChat, withParameter, type ChatMessage } from "../src/chat/types";
+import { isLeft } from "../src/room/left";
 import { tagOf } from "../src/sites/queries";
 
 const said = (number: number, role: CallItem["role"], text: string) => ({ number, role, text }) as CallItem;
@@ -29,6 +30,15 @@ test("events are read however the bytes are cut, also within a character", async
     ["text", { text: "grün" }],
     ["end", {}],
   ]);
+});
+
+test("a call by voice is left with its page or its chat, and not with the words of a search", () => {
+  const here = { pathname: "/chat", search: { chat: "1", text: "tea" } };
+  expect(isLeft(here, { pathname: "/calls", search: { chat: "1" } }, "chat")).toBe(true);
+  expect(isLeft(here, { ...here, search: { chat: "2", text: "tea" } }, "chat")).toBe(true);
+  expect(isLeft(here, { ...here, search: { chat: "1", beside: "new" } }, "chat")).toBe(false);
+  expect(isLeft(here, { ...here, search: { chat: "2" } }, "beside")).toBe(false);
+  expect(isLeft(here, { ...here, search: {} })).toBe(false);
 });
 
 test("a turn of a call takes what was said before it, and no tools", () => {

@@ -32,9 +32,11 @@ function Studio() {
   const turn = useCallTurn(view.call, view.item);
   const asks = useRef(new Map<Place, Ask>());
   const register = useCallback((place: Place, ask: Ask | null) => void (ask ? asks.current.set(place, ask) : asks.current.delete(place)), []);
-  const set = (changed: { [K in keyof StudioView]?: StudioView[K] | undefined }) => void navigate({ search: (before) => clean({ ...before, ...changed }) as StudioView });
-  const chat = useSlot(view.chat, (id) => set({ chat: id }));
-  const other = useSlot(view.beside === FRESH ? undefined : view.beside, (id) => set({ beside: id }));
+  const set = (changed: { [K in keyof StudioView]?: StudioView[K] | undefined }, ignoreBlocker = false) =>
+    void navigate({ search: (before) => clean({ ...before, ...changed }) as StudioView, ignoreBlocker });
+  // A chat that is stored stays where it is: nobody leaves it.
+  const chat = useSlot(view.chat, (id) => set({ chat: id }, true));
+  const other = useSlot(view.beside === FRESH ? undefined : view.beside, (id) => set({ beside: id }, true));
   const isDouble = view.beside !== undefined;
   const left = useQuery({ ...chatQueryOptions(view.chat ?? ""), enabled: isDouble && view.chat !== undefined });
   const ofChat = left.data?.path.length ? { history: pastOfChat(left.data.path), system_prompt: left.data.system_prompt } : null;
@@ -68,6 +70,7 @@ function Studio() {
         <ChatList shown={view.chat} search={view.text} onSearch={(found) => set({ text: found })} />
         <ChatSide
           key={chat.key}
+          place="chat"
           label={words.sides.chat}
           id={chat.id}
           beginning={turn.beginning}
@@ -79,6 +82,7 @@ function Studio() {
         {isDouble && (
           <ChatSide
             key={other.key}
+            place="beside"
             label={words.sides.beside}
             id={other.id}
             beginning={turn.beginning ?? ofChat}

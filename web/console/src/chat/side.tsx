@@ -21,6 +21,8 @@ const words = text.chat;
 export type Ask = (content: string, onStored: () => void) => void;
 
 interface ChatSideProps {
+  /** Its place in the page's address. */
+  place: "chat" | "beside";
   label: string;
   id: string | undefined;
   beginning: Beginning | null;
@@ -31,7 +33,7 @@ interface ChatSideProps {
   askBoth: Ask | undefined;
 }
 
-export function ChatSide({ label, id, beginning, onCreated, onGone, onClose, register, askBoth }: ChatSideProps) {
+export function ChatSide({ place, label, id, beginning, onCreated, onGone, onClose, register, askBoth }: ChatSideProps) {
   const side = useChat(id, beginning, onCreated);
   const [after, setAfter] = useState<number | undefined>();
   const [isRemoving, setRemoving] = useState(false);
@@ -110,9 +112,10 @@ export function ChatSide({ label, id, beginning, onCreated, onGone, onClose, reg
       />
       <Talk
         hint={words.voiceHint}
-        begin={() => {
+        chosenBy={place}
+        begin={(said) => {
           const { model, system_prompt, parameters } = side.settings;
-          return ask(api.POST("/api/chats/call", { body: { model, system_prompt, parameters, history: before } }));
+          return ask(api.POST("/api/chats/call", { body: { model, system_prompt, parameters, history: withSpoken(before, said) } }));
         }}
         onSaid={(said) => side.keep(withSpoken(before, said))}
       />

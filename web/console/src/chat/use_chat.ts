@@ -1,7 +1,7 @@
 /** One side of the studio: a chat that is stored, or one that is about to be. */
 
 import { queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 import { api, ask } from "../api/client";
 import { liveOf, read, useLive } from "./live";
@@ -79,9 +79,16 @@ export function useChat(id: string | undefined, beginning: Beginning | null, onC
     mutationFn: ({ chat, number }: { chat: string; number: number }) => follow(chat, followReply(chat, number), () => undefined, number),
     onSettled: refresh,
   });
+  const isShown = useRef(true);
+  useEffect(() => {
+    isShown.current = true;
+    return () => void (isShown.current = false);
+  }, []);
   const keep = useMutation({
     mutationFn: async (history: Past[]) => {
       const made = await ask(api.POST("/api/chats", { body: { ...settings, history } }));
+      // Who has gone to another page or chat stays there.
+      if (!isShown.current) return;
       setChanged({});
       onCreated(made.id);
     },

@@ -8,6 +8,7 @@ import { Problem, type Schemas } from "../api/client";
 import { text } from "../text";
 import { Button } from "../ui/kit";
 import { useToasts } from "../ui/toasts";
+import { isLeft } from "./left";
 import type { Seat } from "./seat";
 
 const words = text.talk;
@@ -15,16 +16,20 @@ type Doing = "nothing" | "joining" | "talking";
 
 interface TalkProps {
   hint: string;
-  /** Calls the agent. */
-  begin: () => Promise<Schemas["SeatRead"]>;
+  /** The part of the page's address that names what is talked with, where the path does not. */
+  chosenBy?: string;
+  /** Calls the agent, which is to know what was said here and is not stored yet. */
+  begin: (said: Messages) => Promise<Schemas["SeatRead"]>;
   /** Stores what was said, once the call has ended; until it has, the words stay here. */
   onSaid?: (said: Messages) => Promise<void>;
 }
 
-export function Talk({ hint, begin, onSaid }: TalkProps) {
+export function Talk({ hint, chosenBy, begin, onSaid }: TalkProps) {
   const toasts = useToasts();
   const seat = useRef<Seat | null>(null);
-  const hungUp = useRef(false);
+  /** Number of the call that is wanted; an earlier one that is still being joined is left. */
+  const wanted = useRef(0);
+  const [isKeeping, setKeeping] = useState(false);
   const [doing, setDoing] = useState<Doing>("nothing");
   const [isAnswered, setAnswered] = useState(false);
   const [isMuted, setMuted] = useState(false);
@@ -42,27 +47,35 @@ export function Talk({ hint, begin, onSaid }: TalkProps) {
   });
   async function keep() {
     if (!store.current || !said.current.length) return;
+    setKeeping(true);
     try {
       await store.current(said.current);
       show([]);
     } catch (error) {
       toasts.fail(error as Error);
     }
+    setKeeping(false);
   }
 
   // Who goes to another page hangs up.
   useEffect(() => hangUp, []);
   const goesOn = () => seat.current !== null;
-  useBlocker({ shouldBlockFn: () => goesOn() && !confirm(words.leave), enableBeforeUnload: goesOn });
+  useBlocker({
+    shouldBlockFn: ({ current, next }) => goesOn() && isLeft(current, next, chosenBy) && !confirm(words.leave),
+    enableBeforeUnload: goesOn,
+  });
 
   async function call() {
-    hungUp.current = false;
+    const number = ++wanted.current;
+    const isWanted = () => wanted.current === number;
     setDoing("joining");
     setAnswered(false);
     setMuted(false);
-    show([]);
+    // What could not be stored yet is stored together with what is said now.
+    if (!onSaid) show([]);
     try {
       const { Seat } = await import("./seat");
+      if (!isWanted()) return;
       const mine: Seat = new Seat({
         onLevel: setLevel,
         onSound: () => setAnswered(true),
@@ -77,20 +90,22 @@ export function Talk({ hint, begin, onSaid }: TalkProps) {
         },
       });
       seat.current = mine;
-      const way = await begin();
-      if (seat.current === mine) await mine.join(way, true);
-      if (seat.current === mine) setDoing("talking");
+      const way = await begin(said.current);
+      if (isWanted()) await mine.join(way, true);
+      if (isWanted() && seat.current === mine) setDoing("talking");
       else await mine.leave();
     } catch (error) {
+      if (!isWanted()) return;
       seat.current = null;
       setDoing("nothing");
-      if (!hungUp.current) toasts.fail(hasNoMicrophone(error as Error) ? new Problem(0, { detail: words.noMicrophone }) : (error as Error));
+      toasts.fail(hasNoMicrophone(error as Error) ? new Problem(0, { detail: words.noMicrophone }) : (error as Error));
     }
   }
 
   function hangUp() {
-    hungUp.current = true;
-    void seat.current?.leave();
+    wanted.current += 1;
+    if (seat.current) void seat.current.leave();
+    else setDoing("nothing");
   }
 
   async function mute() {
@@ -118,8 +133,14 @@ export function Talk({ hint, begin, onSaid }: TalkProps) {
       <div className="supervise">
         {doing === "nothing" ? (
           <>
-            <Button onClick={() => void call()}>{words.on}</Button>
-            {onSaid && shown.length > 0 && <Button onClick={() => void keep()}>{words.keep}</Button>}
+            <Button disabled={isKeeping} onClick={() => void call()}>
+              {words.on}
+            </Button>
+            {onSaid && shown.length > 0 && (
+              <Button disabled={isKeeping} onClick={() => void keep()}>
+                {words.keep}
+              </Button>
+            )}
           </>
         ) : (
           <>
