@@ -41,7 +41,7 @@ from agent.survival.identity import ROOM_ID
 from agent.survival.journal import Journal
 from agent.survival.orphan import connection_of, ending_with
 from agent.survival.rejoin import Rejoin
-from agent.survival.restore import Resumption
+from agent.survival.restore import Resumption, after
 from agent.survival.takeover import StaleError, take_over
 from agent.text_input import TextAnswers
 from agent.toolbox.earlier import recall_runs
@@ -216,7 +216,7 @@ async def _open_llm(
         pool=call.record.pool,
         account=_account_of(call),
         assistant=call.record.name,
-        among=named(call.trial, _names_by_id(router)),
+        among=lambda: named(call.trial, _names_by_id(router)),  # one may be renamed meanwhile
         options=call.trial.options if call.trial else {},
     )
 
@@ -390,11 +390,12 @@ def _tools_of(
 
 async def _take_over(calls: CallStore, call: StartedCall) -> Resumption | None:
     """Returns where the conversation has stopped; None: it begins now. Raises StaleError."""
+    said = [(one.role, one.text) for one in call.trial.said] if call.trial else []
     if call.dispatch.epoch == 1:
-        return _said_before(call)
+        return after(said, Resumption(context=ChatContext.empty())) if said else None
     phrases, first = call.resources.phrases, call.settings.agent_language
     greeting = call.settings.agent_greeting
-    return await take_over(
+    taken = await take_over(
         calls,
         call.ctx.room.name,
         call.dispatch,
@@ -402,17 +403,7 @@ async def _take_over(calls: CallStore, call: StartedCall) -> Resumption | None:
         greeting=phrases.pick("greeting", first, 0) if greeting is None else greeting,
         phrase=lambda occasion, language: phrases.pick(occasion, language or first, 0),
     )
-
-
-def _said_before(call: StartedCall) -> Resumption | None:
-    """Returns the conversation that a call goes on with from its start; None: it has none."""
-    said = call.trial.said if call.trial else ()
-    if not said:
-        return None
-    context = ChatContext.empty()
-    for one in said:
-        context.add_message(role=one.role, content=one.text)
-    return Resumption(context=context)
+    return after(said, taken)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

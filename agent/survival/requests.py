@@ -12,7 +12,7 @@ from agent.dispatch import Dispatch
 from agent.survival.identity import AGENT_NAME, DEATHS, OUTGOING, ROOM_ID, TERMS, identity_of
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import StoreError
-from llm_router.voice.calls import PAGE_CONTEXT, Call, CallAgent, CallFacts, CallPort
+from llm_router.voice.calls import PAGE_CONTEXT, TRIAL, Call, CallAgent, CallFacts, CallPort
 
 _logger = logging.getLogger("agent")
 
@@ -109,6 +109,8 @@ class CallRequests:
             metadata[OUTGOING] = dispatch.outgoing.model_dump(mode="json")
         if dispatch.context:
             metadata[PAGE_CONTEXT] = dispatch.context.model_dump(mode="json")
+        if dispatch.trial:
+            metadata[TRIAL] = dispatch.trial
         facts = CallFacts(
             assistant=dispatch.assistant,
             caller=dispatch.caller,

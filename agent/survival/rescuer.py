@@ -27,7 +27,7 @@ from agent.survival.patience import (
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.periodic import log_bug
-from llm_router.voice.calls import PAGE_CONTEXT, Call, CallItem, CallPort
+from llm_router.voice.calls import PAGE_CONTEXT, TRIAL, Call, CallItem, CallPort
 
 _logger = logging.getLogger("agent")
 
@@ -354,6 +354,7 @@ def dispatch_of(call: Call, epoch: int) -> Dispatch:
         terms=call.metadata.get(TERMS),
         outgoing=call.metadata.get(OUTGOING),
         context=call.metadata.get(PAGE_CONTEXT),
+        trial=call.metadata.get(TRIAL, ""),
     )
 
 

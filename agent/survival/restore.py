@@ -1,7 +1,7 @@
 """Turns a stored conversation into that of the next agent, and decides its first words. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -85,6 +85,12 @@ def resume(
         half=call.voiced,
         lost=lost,
     )
+
+
+def after(said: Sequence[tuple[llm.ChatRole, str]], resumption: Resumption) -> Resumption:
+    """Returns where an agent goes on, which also knows what was said before the call."""
+    before = [llm.ChatMessage(role=role, content=[text], created_at=0.0) for role, text in said]
+    return replace(resumption, context=llm.ChatContext([*before, *resumption.context.items]))
 
 
 def used_so_far(call: Call, items: Sequence[CallItem], now: datetime) -> CallSoFar:

@@ -17,6 +17,7 @@ from llm_router.store.dialects import insert
 from llm_router.voice.calls import (
     MAX_ITEMS,
     PAGE_CONTEXT,
+    TRIAL,
     Call,
     CallFacts,
     CallItem,
@@ -48,7 +49,7 @@ async def end_call(db: AsyncConnection, call: Call, reason: str, now: datetime) 
     if call.keep == "nothing":
         await db.execute(calls.delete().where(_C.id == call.id))
         return
-    metadata = dict(call.metadata)
+    metadata = {name: value for name, value in call.metadata.items() if name != TRIAL}
     if call.keep == "facts":
         await db.execute(call_items.delete().where(_I.call_id == call.id))
         metadata.pop(PAGE_CONTEXT, None)

@@ -53,6 +53,8 @@ HANDED_TO = "handed_to"
 """Key in a call's metadata of its HandedTo."""
 TALKING_SINCE = "talking_since"
 """Key there of the time (s since 1970) at which a conversation in writing has moved to a room."""
+TRIAL = "trial"
+"""Key there of what is tried out in the call, sealed; it is removed at the call's end."""
 PAGE_CONTEXT = "page_context"
 """Key there of what the page has said of itself or its visitor, as `PageContext` in JSON."""
 

@@ -14,6 +14,7 @@ from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
 from llm_router.voice.calls import (
     HANDED_TO,
+    TRIAL,
     Call,
     CallAgent,
     CallFacts,
@@ -60,6 +61,13 @@ async def test_what_each_agent_notes_of_a_call_stays_beside_what_others_have_not
     call = await calls.claim("r", 1, agent("j1"), NOW, again)
     assert call
     assert call.metadata == {"site": "shop", "deaths": 2, "answered_by": "person"}
+
+
+async def test_what_is_tried_in_a_call_is_removed_at_its_end(calls: CallStore) -> None:
+    call = await claimed(calls, metadata={"site": "shop", TRIAL: "sealed"})
+    assert (await calls.get(call.id)).metadata[TRIAL] == "sealed"
+    assert await calls.end(call.id, "caller left", LATER)
+    assert (await calls.get(call.id)).metadata == {"site": "shop"}
 
 
 # ── Who answers ──────────────────────────────────────────────────────────────────────────────────

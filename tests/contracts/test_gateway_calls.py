@@ -12,13 +12,15 @@ import pytest
 from llm_router.clock import SystemClock
 from llm_router.gateway.call_stream import follow_call, follow_calls
 from llm_router.store.calls import CallStore
-from llm_router.voice.calls import Call, CallAgent, CallFacts, CallItem
+from llm_router.voice.calls import TRIAL, Call, CallAgent, CallFacts, CallItem
 from tests.contracts.databases import Files
 from tests.contracts.gateway import Gateway, gateway_on, problem
 from tests.contracts.noting_supervisor import Supervisor
 
 AGENT = CallAgent(identity="agent", worker="w1", job="j1")
-FACTS = CallFacts(assistant="desk", kind="phone", caller="c1", keep="transcript")
+FACTS = CallFacts(
+    assistant="desk", kind="phone", caller="c1", keep="transcript", metadata={TRIAL: "sealed"}
+)
 
 
 class Calls:
@@ -82,7 +84,9 @@ async def test_calls_are_found_and_read_with_what_was_said(calls: Calls) -> None
     await calls.end(call)
     page = await calls.get("/calls", state="ended", assistant="desk", text="NINE")
     assert ([one["id"] for one in page["items"]], page["total"]) == ([call.id], 1)
-    assert {one["id"] for one in (await calls.get("/calls"))["items"]} == {call.id, other.id}
+    every = (await calls.get("/calls"))["items"]
+    assert {one["id"] for one in every} == {call.id, other.id}
+    assert [one["metadata"] for one in every] == [{}, {}]  # what is tried is sealed, and long
     later = (calls.now + timedelta(days=1)).isoformat()
     assert (await calls.get("/calls", started_from=later))["total"] == 0
     assert (await calls.get("/calls", kind="phone", caller="c1"))["total"] == 2

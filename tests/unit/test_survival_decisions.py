@@ -17,7 +17,7 @@ from agent.survival.identity import identity_of
 from agent.survival.outcomes import CUT, NOTHING_DONE, UNKNOWN
 from agent.survival.patience import deaths_with, may_replace, pause_after, windows
 from agent.survival.remains import half_item_id
-from agent.survival.restore import resume
+from agent.survival.restore import after, resume
 from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, JobBeat, SilentCalls
 from agent.survival.worker_watch import waited_for_processor
 from llm_router.integrations.livekit.history import unfinished
@@ -28,6 +28,18 @@ CALL = Call(id="c", room="r", job="j", worker="w", last_beat=NOW, started_at=NOW
 TOOL = {"call_id": "t1", "name": "book", "arguments": '{"at":"9"}'}
 ITEM = {"id": "i", "role": "user", "text": "When?", "at": 1.0}
 HELLO, SORRY = "Hello, how can I help?", "Sorry, I was away."
+
+
+def test_what_was_said_before_a_call_comes_before_what_was_said_in_it() -> None:
+    said = CallItem(id="1", role="user", text="And on Sunday?", created_at=NOW)
+    taken = resume(CALL, [said], gap=1.0, greeting=HELLO, apology=SORRY)
+    whole = after([("user", "When do you open?"), ("assistant", "At nine.")], taken)
+    texts = [item.text_content for item in whole.context.items if item.type == "message"]
+    assert texts == ["When do you open?", "At nine.", "And on Sunday?"]
+    assert whole.owes_reply
+    whole.context.add_message(role="assistant", content="We are closed.")
+    assert isinstance(last := whole.context.items[-1], llm.ChatMessage)
+    assert last.text_content == "We are closed."
 
 
 # ── Identities ───────────────────────────────────────────────────────────────────────────────────

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from agent.dispatch import Dispatch
 from agent.survival.black_box import BlackBox, Note
 from agent.survival.call_watch import call_watch, is_near
 from agent.survival.identity import AGENT_NAME
 from agent.survival.requests import CallRequests
-from agent.survival.rescuer import Lost
+from agent.survival.rescuer import Lost, dispatch_of
 from agent.survival.worker_watch import WorkerWatch
 from llm_router.clock import utc_now
 from llm_router.testing import ManualClock
@@ -80,11 +81,11 @@ class Rescuer:
         """Has nothing under way."""
 
 
-def request(room: str) -> Any:
+def request(room: str, dispatch: Dispatch | None = None) -> Any:
     return SimpleNamespace(
         id=f"AJ_{room}",
         room=SimpleNamespace(name=room, sid="RM_1"),
-        job=SimpleNamespace(metadata=""),
+        job=SimpleNamespace(metadata=dispatch.to_metadata() if dispatch else ""),
     )
 
 
@@ -135,6 +136,22 @@ def test_a_call_whose_claim_was_answered_too_late_is_claimed_again() -> None:
     beats, call = beats_while_a_process_starts(late=5.0)
     assert beats[0] <= 1.5
     assert call.metadata["agent_name"] == "desk"
+
+
+def test_what_is_tried_is_stored_with_the_claim_for_later_agents() -> None:
+    clock = ManualClock()
+    calls = Calls(clock)
+
+    async def accept(_: object, __: str) -> None:
+        """Takes it."""
+
+    async def main() -> None:
+        requests = CallRequests("desk", "w", clock, accept)
+        requests.calls = calls  # type: ignore[assignment]  # the parts that it uses
+        await requests.answer(request("r", Dispatch(trial="sealed")))
+
+    clock.run(main())
+    assert dispatch_of(calls.claimed["r"], 2).trial == "sealed"
 
 
 def test_calls_are_handed_on_one_at_a_time(tmp_path: Path) -> None:

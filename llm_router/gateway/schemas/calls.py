@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 from llm_router.gateway.schemas.base import Page, PageQuery, ShortText, StrictModel
 from llm_router.gateway.schemas.usage import UsageQuery
@@ -14,6 +14,7 @@ from llm_router.store.analytics import Span
 from llm_router.store.call_figures import CallFigures
 from llm_router.store.dialects import TimeUnit
 from llm_router.voice.calls import (
+    TRIAL,
     AttemptFilters,
     Call,
     CallFilters,
@@ -53,6 +54,12 @@ class CallRead(BaseModel):
     voiced: str = Field(description="The words of the reply under way that the caller received.")
     tools_in_flight: Sequence[Mapping[str, Any]]
     metadata: Mapping[str, Any]
+
+    @field_validator("metadata")
+    @classmethod
+    def _without_trial(cls, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Leaves out what is tried out in the call: it is sealed, and long."""
+        return {name: value for name, value in metadata.items() if name != TRIAL}
 
     @classmethod
     def of(cls, call: Call) -> Self:

@@ -1,7 +1,7 @@
 """`RouterLLM`: LiveKit's `llm.LLM` over a router."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from livekit.agents import APIConnectOptions, llm, utils
@@ -31,8 +31,8 @@ class RouterLLM(llm.LLM[Any]):
     is entered on first use and left on close. If it cannot be entered, the next use tries again.
     `pool` limits every request to the connections of one pool. `account` is the API key or the
     site that its tokens and its cost are counted for, `assistant` the one that speaks, by which
-    usage can be compared. `among` are the names of the only connections that may answer; `options`
-    go along with every request, such as a temperature.
+    usage can be compared. `among` returns, at each request, the names of the only connections that
+    may answer it; None: any. `options` go along with every request, such as a temperature.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RouterLLM(llm.LLM[Any]):
         pool: str | None = None,
         account: str = "",
         assistant: str = "",
-        among: frozenset[str] | None = None,
+        among: Callable[[], frozenset[str] | None] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class RouterLLM(llm.LLM[Any]):
                 **(extra_kwargs if utils.is_given(extra_kwargs) else {}),
             },
             pool=self._pool,
-            among=self._among,
+            among=self._among() if self._among else None,
             account=self._account,
             assistant=self._assistant,
         )
