@@ -20,7 +20,7 @@ from agent.phone.line import wait_for_phone
 from agent.prewarm import JobResources
 from agent.session import Engines
 from agent.toolbox.effects import Effects
-from agent.trial_call import TrialCall, open_trial
+from agent.trial_call import TrialCall, open_trial, trial_of
 from config.settings import Settings
 from llm_router.errors import ConfigurationError, SealError
 from llm_router.store.crypto import load_vault
@@ -31,6 +31,8 @@ from llm_router.voice.phone.rooms import called_number, is_phone_room
 from llm_router.voice.phone.setup import PhoneSetup
 
 _logger = logging.getLogger("agent")
+_SORRY_FOR = 2.0
+"""Seconds of silence that end a call of which it is not known what was to be tried."""
 _PHONE_WITHIN = 2.0
 """Seconds for which a call by telephone waits for its caller, who is there as a rule."""
 
@@ -70,7 +72,7 @@ async def begin(ctx: JobContext, resources: JobResources, database: Database) ->
     phone = await asyncio.to_thread(resources.phone.read)
     inbound = inbound_of(phone, ctx.room.name, began)
     name = inbound.assistant(dispatch) if inbound else dispatch.assistant
-    trial = await _trial_of(dispatch, ctx.room.name, resources.settings)
+    trial = await _trial_of(dispatch, ctx.room.name, resources)
     record, settings, engines = await _assistant_of(
         name, dispatch.terms, resources, database, trial
     )
@@ -142,17 +144,31 @@ async def _assistant_of(
     return record, settings, engines
 
 
-async def _trial_of(dispatch: Dispatch, room: str, settings: Settings) -> TrialCall | None:
-    """Returns what is tried out in a call; one that cannot be read is answered as published."""
+async def _trial_of(dispatch: Dispatch, room: str, resources: JobResources) -> TrialCall | None:
+    """Returns what is tried out in a call; in place of one that cannot be read, an apology.
+
+    That one asks no model and no tool: what is published is not what was to be tried.
+    """
     if not dispatch.trial:
         return None
+    settings = resources.settings
     keys, key_file = settings.master_keys, settings.encryption_key_file
     try:
         vault = await asyncio.to_thread(load_vault, keys, key_file, may_create=False)
         return open_trial(dispatch.trial, room, vault)
     except (ConfigurationError, SealError) as error:
         _logger.error("what is tried in room %s cannot be read: %s", room, error)  # noqa: TRY400  the message says it all
-        return None
+    sorry = resources.phrases.pick("unanswered", settings.agent_language, 0)
+    record = AssistantRecord(
+        name="trial",
+        greeting=sorry,
+        instructions="",
+        tools=(),
+        keep="facts",
+        idle_after=_SORRY_FOR,
+        idle_questions=0,
+    )
+    return trial_of(record, connections=())
 
 
 def logged_call(

@@ -217,7 +217,8 @@ class Reception:
         is_full = await options.is_full()
         place = place_for(caller, lines.callers, lines.waiting, options.places, is_full=is_full)
         if place in {"address", "total"} or (site and not _has_place(site, lines)):
-            raise _problem("address" if place == "address" else "total")
+            whose = "with your key" if dispatch.trial else "from your address"
+            raise _problem("address" if place == "address" else "total", whose)
         await options.rate.hit(address)
         terms = await self._sites.admit(site, caller) if site and self._sites else None
         waits = place == "queue"
@@ -246,13 +247,13 @@ def _has_place(site: StoredSite, lines: Lines) -> bool:
     return most is None or lines.sites.count(site.record.name) < most
 
 
-def _problem(reason: Refusal) -> Problem:
+def _problem(reason: Refusal, whose: str) -> Problem:
     if reason == "address":
         return Problem(
             429,
             "too-many-calls",
-            "There are as many calls from your address as may be at a time: end one, or try again"
-            f" in {_ADDRESS_WAITS} s.",
+            f"There are as many calls {whose} as may be at a time: end one, or try again in"
+            f" {_ADDRESS_WAITS} s.",
             {"Retry-After": str(_ADDRESS_WAITS)},
         )
     return Problem(

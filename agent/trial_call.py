@@ -16,6 +16,8 @@ from llm_router.voice.assistant import AssistantRecord, parse_assistant
 from llm_router.voice.assistant_secrets import plain
 
 _PLACE = "trial_calls:{room}:dispatch"
+_ROOM_TO_GROW = 1_000
+"""Characters for what the metadata of later agents says besides: the caller, who has died when."""
 
 
 class Said(BaseModel):
@@ -51,35 +53,34 @@ def trial_of(record: AssistantRecord, **more: Any) -> TrialCall:
     return TrialCall(assistant=plain(record), **more)
 
 
-def dispatch_for(trial: TrialCall, room: str, vault: Vault) -> Dispatch:
+def dispatch_for(trial: TrialCall, room: str, vault: Vault, *, too_long: str) -> Dispatch:
     """Returns the dispatch of the call's agent; the oldest words are left out where it is long.
 
-    Raises ConfigurationError if it is too long without them.
+    Raises ConfigurationError, which says `too_long`, if it is so without them.
     """
     said = trial.said
     while True:
         text = trial.model_copy(update={"said": said}).model_dump_json()
         sealed = vault.seal(text, bound_to=_PLACE.format(room=room))
         dispatch = Dispatch(assistant=trial.record.name, trial=sealed)
-        if len(dispatch.to_metadata()) <= MAX_LENGTH:
+        if len(dispatch.to_metadata()) <= MAX_LENGTH - _ROOM_TO_GROW:
             return dispatch
         if not said:
-            raise ConfigurationError(
-                f"assistant {trial.record.name!r}: is too long to be tried by voice before it is"
-                " published; shorten its instructions, or publish it and call it"
-            )
-        said = said[len(said) // 2 + 1 :]
+            raise ConfigurationError(too_long)
+        said = said[max(1, len(said) // 4) :]
 
 
 def open_trial(sealed: str, room: str, vault: Vault) -> TrialCall:
     """Reads what `dispatch_for` has sealed. Raises SealError and ConfigurationError."""
     text = vault.open(sealed, bound_to=_PLACE.format(room=room))
     try:
-        return TrialCall.model_validate_json(text)
-    except ValidationError:
+        trial = TrialCall.model_validate_json(text)
+        parse_assistant(trial.assistant)
+    except (ValidationError, ConfigurationError):
         raise ConfigurationError(
             "the trial is one of another version: update worker and HTTP process together"
         ) from None
+    return trial
 
 
 def named(trial: TrialCall | None, ids: Mapping[str, str]) -> frozenset[str] | None:

@@ -1,6 +1,7 @@
 """Serves calls that try out, by voice, what is not published: a draft, or the model of a chat."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -15,7 +16,7 @@ from agent.trial_call import Said, TrialCall, dispatch_for, trial_of
 from agent.visits import Visit
 from llm_router.clock import Clock
 from llm_router.connections import rules
-from llm_router.connections.access import Actor
+from llm_router.connections.access import WORKER, Actor
 from llm_router.errors import NotFoundError
 from llm_router.gateway.completions.models import AUTO, choose, usable_by
 from llm_router.gateway.completions.problems import ChatProblem
@@ -26,11 +27,19 @@ from llm_router.gateway.schemas.assistants import AssistantUpdate
 from llm_router.gateway.schemas.base import StrictModel
 from llm_router.gateway.schemas.calls import SeatRead
 from llm_router.gateway.schemas.chats import ChatParameters, Model, Prompt
+from llm_router.routing.endpoint import Endpoint
 from llm_router.store.crypto import Vault
-from llm_router.voice.assistant import AssistantRecord
+from llm_router.voice.assistant import AssistantRecord, parse_assistant
 
 CHAT = "chat"
 """Name of the assistant that answers the spoken part of a chat, by which usage is compared."""
+_LONG_DRAFT = (
+    "the assistant is too long to be tried by voice before it is published: shorten its"
+    " instructions, or publish it and call it"
+)
+_LONG_CHAT = (
+    "the chat is too long to go on by voice: shorten the system prompt, or choose one connection"
+)
 _MOST_SAID = 200
 _JOIN_WITHIN = 60
 
@@ -64,17 +73,17 @@ class TrialCalls:
     vault: Vault
     clock: Clock
 
-    async def begin(self, actor: Actor, trial: TrialCall) -> SeatRead:
+    async def begin(self, actor: Actor, trial: TrialCall, *, too_long: str) -> SeatRead:
         """Calls an agent to a new room, and returns the way in.
 
-        Raises Problem (429, 502, 503), ConfigurationError and StoreError.
+        Raises Problem (429, 502, 503), StoreError, and ConfigurationError, which says `too_long`
+        if the trial is.
         """
         visit = Visit.begin()
-        move = Move(
-            visit=visit,
-            dispatch=await asyncio.to_thread(dispatch_for, trial, visit.room, self.vault),
-            is_new=True,
+        dispatch = await asyncio.to_thread(
+            dispatch_for, trial, visit.room, self.vault, too_long=too_long
         )
+        move = Move(visit=visit, dispatch=dispatch, is_new=True)
         try:
             await self.reception.receive(None, None, f"key {actor.key_id}", move=move)
         except LiveKitError as error:
@@ -118,7 +127,8 @@ def trial_call_router(calls: TrialCalls) -> APIRouter:
         in_file = await asyncio.to_thread(deps.assistants_in_file)
         base = in_file.get(assistant_name) or AssistantRecord(name=assistant_name)
         record = await deps.assistants.drafted(actor, base, body.draft.values())
-        return await calls.begin(actor, trial_of(record, account=actor.key_id))
+        trial = trial_of(record, account=actor.key_id)
+        return await calls.begin(actor, trial, too_long=_LONG_DRAFT)
 
     @router.post(
         "/chats/call",
@@ -134,18 +144,10 @@ def trial_call_router(calls: TrialCalls) -> APIRouter:
         Of the call its facts are stored and no words; who asks adds these to the chat. Only
         connections that serve calls (`use_in_livekit`) answer.
         """
-        connections = None
-        if body.model != AUTO:
-            router = await deps.chat_router.get()
-            usable = usable_by(actor, router.pool.endpoints, "livekit")
-            try:
-                chosen = choose(body.model, usable).endpoints
-            except ChatProblem as problem:
-                raise NotFoundError(f"{problem.detail} Those serve calls.") from None
-            connections = tuple(endpoint.connection.id for endpoint in chosen)
-        record = AssistantRecord(
-            name=CHAT, instructions=body.system_prompt, greeting="", tools=(), keep="facts"
-        )
+        router = await deps.chat_router.get()
+        connections = connections_for(actor, body.model, router.pool.endpoints)
+        own = {"instructions": body.system_prompt, "greeting": "", "tools": (), "keep": "facts"}
+        record = parse_assistant({"name": CHAT, **own})
         trial = trial_of(
             record,
             connections=connections,
@@ -153,9 +155,26 @@ def trial_call_router(calls: TrialCalls) -> APIRouter:
             said=tuple(Said(role=one.role, text=one.content) for one in body.history),
             account=actor.key_id,
         )
-        return await calls.begin(actor, trial)
+        return await calls.begin(actor, trial, too_long=_LONG_CHAT)
 
     return router
+
+
+def connections_for(
+    actor: Actor, model: str, endpoints: Sequence[Endpoint]
+) -> tuple[str, ...] | None:
+    """Returns the ids of the connections for calls that a model stands for, of those of the actor.
+
+    None: all that serve calls, for AUTO, also those that are added later. Raises NotFoundError.
+    """
+    try:
+        chosen = choose(model, usable_by(actor, endpoints, "livekit")).endpoints
+    except ChatProblem as problem:
+        raise NotFoundError(f"{problem.detail} Those serve calls.") from None
+    ids = tuple(endpoint.connection.id for endpoint in chosen)
+    every = {endpoint.connection.id for endpoint in usable_by(WORKER, endpoints, "livekit")}
+    is_unlimited = model == AUTO and actor.pools is None and every <= {*ids}
+    return None if is_unlimited else ids
 
 
 async def _require_user(actor: CurrentActor) -> None:

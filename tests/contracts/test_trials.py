@@ -15,6 +15,7 @@ from llm_router.connections.record import Connection
 from llm_router.discovery.discover import DiscoveryResult
 from llm_router.gateway.deps import Services
 from llm_router.gateway.scopes import spends
+from llm_router.store.api_keys import KeyLimits
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.testing.server import Behaviour, FaultyServer, Script
 from llm_router.types import ToolCall
@@ -37,9 +38,11 @@ class Desk:
     client: httpx2.AsyncClient
     model: FaultyServer
 
-    async def key(self, role: Role, *, may_serve_calls: bool = False) -> str:
+    async def key(
+        self, role: Role, *, may_serve_calls: bool = False, limits: KeyLimits | None = None
+    ) -> str:
         _, key = await self.services.keys.add(
-            SYSTEM, role, role, owner=role, may_serve_calls=may_serve_calls
+            SYSTEM, role, role, owner=role, may_serve_calls=may_serve_calls, limits=limits
         )
         return key
 
@@ -167,6 +170,15 @@ async def test_calls_that_try_something_need_the_same_rights_and_a_connection_fo
         problem(await call(admin, "/assistants/shop/call", {"draft": {"speed": 9.0}}), 422)
         found = problem(await call(admin, "/chats/call", {"model": "programs"}), 404)
         assert "desk" in found["detail"]
+        other = await desk.key("admin", limits=KeyLimits(pools=("elsewhere",)))
+        problem(await call(other, "/chats/call", {"model": "auto"}), 404)
+        long = {"system_prompt": "a" * 60_000}
+        found = problem(await call(admin, "/chats/call", long), 422)
+        assert "shorten the system prompt" in found["detail"]
+        unreadable = {"system_prompt": "a\x00"}
+        assert (
+            "instructions" in problem(await call(admin, "/chats/call", unreadable), 422)["detail"]
+        )
         # All else is right, and LiveKit is away.
         for path, body in (
             ("/assistants/shop/call", draft),

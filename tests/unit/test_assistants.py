@@ -25,10 +25,12 @@ from agent.call_options import (
     turn_options,
 )
 from agent.call_settings import call_limits, settings_of
-from agent.call_start import begin
+from agent.call_start import StartedCall, begin
+from agent.dispatch import Dispatch
 from agent.phone.setup_file import PhoneFile
 from agent.prewarm import JobResources
 from agent.session import Engines
+from agent.trial_call import TrialCall, dispatch_for, named, trial_of
 from config.settings import Settings
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
@@ -90,20 +92,32 @@ def test_a_stored_assistant_stands_before_the_file_and_that_before_the_settings(
     assert KnownAssistants(in_file, stored).find("") == DEFAULT
 
 
-async def test_a_call_has_the_fillers_of_its_assistant(
-    options: StoreOptions, tmp_path: Path
-) -> None:
-    fillers = {"en": ["Let me see.", "One moment."]}
-    shop = parse_assistant({"name": "shop", "fillers": fillers})
-    settings = SETTINGS.model_copy(update={"database_url": SecretStr(options.database)})
+async def begun(
+    shop: AssistantRecord, options: StoreOptions, folder: Path, **dispatch: str
+) -> StartedCall:
+    """Begins a call to the shop."""
+    settings = SETTINGS.model_copy(
+        update={
+            "database_url": SecretStr(options.database),
+            "encryption_key_file": options.master_key_file,
+        }
+    )
     resources = JobResources(
         settings=settings,
         engines=cast("Engines", None),  # those of the assistant are the usual ones
-        phrases=Phrases({"en": {"filler.late": ["Hm."], "greeting": ["Hello."]}}),
+        phrases=Phrases(
+            {
+                "en": {
+                    "filler.late": ["Hm."],
+                    "greeting": ["Hello."],
+                    "unanswered": ["We have a fault here. Goodbye."],
+                }
+            }
+        ),
         instructions="",
         known=cast("Any", None),
         assistants=KnownAssistants({"shop": shop}),
-        phone=PhoneFile(tmp_path / "none.toml", {}),
+        phone=PhoneFile(folder / "none.toml", {}),
         documents=None,
         tracing=None,
         observers=(),
@@ -111,7 +125,7 @@ async def test_a_call_has_the_fillers_of_its_assistant(
     ctx = SimpleNamespace(
         job=SimpleNamespace(
             id="AJ_1",
-            metadata='{"assistant": "shop"}',
+            metadata=Dispatch(assistant="shop", **dispatch).to_metadata(),
             room=SimpleNamespace(sid="RM_1", creation_time=0),
         ),
         room=SimpleNamespace(name="call-1"),
@@ -120,8 +134,35 @@ async def test_a_call_has_the_fillers_of_its_assistant(
     database = Database(options.database)
     call = await begin(cast("JobContext", ctx), resources, database)
     await database.aclose()
+    return call
+
+
+async def test_a_call_has_the_fillers_of_its_assistant(
+    options: StoreOptions, tmp_path: Path
+) -> None:
+    fillers = {"en": ["Let me see.", "One moment."]}
+    shop = parse_assistant({"name": "shop", "fillers": fillers})
+    call = await begun(shop, options, tmp_path)
     assert call.resources.phrases.options("filler.late", "en") == ("Let me see.", "One moment.")
     assert call.resources.phrases.pick("greeting", "en", 0) == "Hello."
+
+
+async def test_a_trial_is_answered_by_what_is_tried_or_by_nothing_that_is_published(
+    options: StoreOptions, tmp_path: Path
+) -> None:
+    shop = parse_assistant({"name": "shop", "instructions": "Published.", "keep": "transcript"})
+    vault = load_vault((), tmp_path / "master.key", may_create=False)
+    draft = trial_of(parse_assistant({"name": "shop", "instructions": "A draft."}))
+    sealed = dispatch_for(draft, "call-1", vault, too_long="").trial
+    assert (await begun(shop, options, tmp_path, trial=sealed)).record == draft.record
+    odd = TrialCall(assistant={"name": "shop", "of_next_year": True})
+    newer = vault.seal(odd.model_dump_json(), bound_to="trial_calls:call-1:dispatch")
+    for unreadable in ("sealed under another key", newer):
+        call = await begun(shop, options, tmp_path, trial=unreadable)
+        record = call.record
+        assert (record.instructions, record.tools, record.keep) == ("", (), "facts")
+        assert call.settings.agent_greeting == "We have a fault here. Goodbye."
+        assert named(call.trial, {"c1": "desk"}) == frozenset()  # no model is asked
 
 
 def test_an_unknown_name_gets_the_default_one_and_is_logged(
