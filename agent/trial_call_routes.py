@@ -170,7 +170,8 @@ def connections_for(
     try:
         chosen = choose(model, usable_by(actor, endpoints, "livekit")).endpoints
     except ChatProblem as problem:
-        raise NotFoundError(f"{problem.detail} Those serve calls.") from None
+        why = problem.detail.rstrip(".")
+        raise NotFoundError(f"{why}. Only those that serve calls are asked.") from None
     ids = tuple(endpoint.connection.id for endpoint in chosen)
     every = {endpoint.connection.id for endpoint in usable_by(WORKER, endpoints, "livekit")}
     is_unlimited = model == AUTO and actor.pools is None and every <= {*ids}

@@ -197,7 +197,9 @@ async def test_a_variable_outside_of_passwords_is_shown_only_if_the_file_names_i
         moved = file.read_text().replace("Mara", "Tom")
         body = {"text": moved, "version": version}
         assert (await gateway.call("admin", "PUT", "/phone/file", body)).status_code == 200
-        [person] = (await gateway.call("admin", "POST", "/phone/check", body)).json()["people"]
+        [person] = (await gateway.call("admin", "POST", "/phone/check", {"text": moved})).json()[
+            "people"
+        ]
         assert (person["name"], person["about"]) == ("Tom", "Repairs")
 
 

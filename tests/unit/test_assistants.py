@@ -93,7 +93,7 @@ def test_a_stored_assistant_stands_before_the_file_and_that_before_the_settings(
 
 
 async def begun(
-    shop: AssistantRecord, options: StoreOptions, folder: Path, **dispatch: str
+    shop: AssistantRecord, options: StoreOptions, folder: Path, trial: str = ""
 ) -> StartedCall:
     """Begins a call to the shop."""
     settings = SETTINGS.model_copy(
@@ -125,7 +125,7 @@ async def begun(
     ctx = SimpleNamespace(
         job=SimpleNamespace(
             id="AJ_1",
-            metadata=Dispatch(assistant="shop", **dispatch).to_metadata(),
+            metadata=Dispatch(assistant="shop", trial=trial).to_metadata(),
             room=SimpleNamespace(sid="RM_1", creation_time=0),
         ),
         room=SimpleNamespace(name="call-1"),
@@ -154,11 +154,11 @@ async def test_a_trial_is_answered_by_what_is_tried_or_by_nothing_that_is_publis
     vault = load_vault((), tmp_path / "master.key", may_create=False)
     draft = trial_of(parse_assistant({"name": "shop", "instructions": "A draft."}))
     sealed = dispatch_for(draft, "call-1", vault, too_long="").trial
-    assert (await begun(shop, options, tmp_path, trial=sealed)).record == draft.record
+    assert (await begun(shop, options, tmp_path, sealed)).record == draft.record
     odd = TrialCall(assistant={"name": "shop", "of_next_year": True})
     newer = vault.seal(odd.model_dump_json(), bound_to="trial_calls:call-1:dispatch")
     for unreadable in ("sealed under another key", newer):
-        call = await begun(shop, options, tmp_path, trial=unreadable)
+        call = await begun(shop, options, tmp_path, unreadable)
         record = call.record
         assert (record.instructions, record.tools, record.keep) == ("", (), "facts")
         assert call.settings.agent_greeting == "We have a fault here. Goodbye."

@@ -75,12 +75,13 @@ def test_a_trial_of_another_version_says_so() -> None:
 
 
 def test_the_connections_of_a_spoken_chat_are_those_for_calls_that_its_key_may_use() -> None:
+    shared = {"visibility": "everyone", "is_approved_for_calls": True}
     every = endpoints(
-        {"name": "desk", "pool": "fast", "visibility": "everyone"},
-        {"name": "own", "owner": "bob"},
-        {"name": "slow", "pool": "slow", "visibility": "everyone"},
-        {"name": "programs", "use_in_livekit": False, "visibility": "everyone"},
-        {"name": "asked for", "is_approved_for_calls": False, "visibility": "everyone"},
+        {"name": "desk", "pool": "fast", **shared},
+        {"name": "own", "owner": "bob", "visibility": "private", "is_approved_for_calls": True},
+        {"name": "slow", "pool": "slow", **shared},
+        {"name": "programs", **shared, "use_in_livekit": False},
+        {"name": "asked for", **shared, "is_approved_for_calls": False},
     )
     assert connections_for(Actor("root", "admin"), "auto", every) is None
     assert connections_for(Actor("root", "admin"), "desk", every) == ("id0",)
@@ -93,7 +94,7 @@ def test_the_connections_of_a_spoken_chat_are_those_for_calls_that_its_key_may_u
     with pytest.raises(NotFoundError, match="serve calls"):
         connections_for(Actor("root", "admin"), "auto", every[3:])
     # Also where they happen to be all, one that is added later is none of the key's.
-    both = Actor("root", "admin", pools=frozenset({"fast", "slow", ""}))
+    both = Actor("root", "admin", pools=frozenset({"fast", "slow", every[1].connection.pool}))
     assert connections_for(both, "auto", every) == ("id0", "id1", "id2")
 
 
