@@ -81,9 +81,9 @@ class FileVersions:
         if _NAME.fullmatch(name):
             with (
                 suppress(OSError),
-                (self._folder / name).open(encoding="utf-8", newline="") as kept,
+                (self._folder / name).open(encoding="utf-8", newline="") as file,
             ):
-                return kept.read()
+                return file.read()
         raise NotFoundError(f"there is no version {name[:64]!r} of {self._file.name}")
 
     def _now(self) -> tuple[str, int]:

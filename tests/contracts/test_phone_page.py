@@ -258,8 +258,8 @@ def test_so_many_earlier_texts_stay_and_so_do_the_rights(tmp_path: Path) -> None
     assert len(names) == MOST_VERSIONS
     assert versions.earlier(names[0]) == f"# {MOST_VERSIONS + 1}"
     assert file.stat().st_mode & 0o777 == 0o640
-    kept = [each for each in (tmp_path / "phone.toml.versions").iterdir() if each.name in names]
-    assert {each.stat().st_mode & 0o777 for each in kept} == {0o640}
+    copies = [each for each in (tmp_path / "phone.toml.versions").iterdir() if each.name in names]
+    assert {each.stat().st_mode & 0o777 for each in copies} == {0o640}
 
 
 def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
