@@ -922,7 +922,16 @@ async def test_a_refused_call_reaches_the_next_carrier_before_others_begin(
     for _ in range(12):
         await carriers.plan()
     carriers.clock.advance(1.0)
-    await carriers.step()
+    have_begun, dial = asyncio.Event(), carriers.livekit.dial
+
+    async def dial_once_they_have(request: api.CreateSIPParticipantRequest) -> None:
+        await have_begun.wait()
+        await dial(request)
+
+    carriers.livekit.dial = dial_once_they_have  # type: ignore[method-assign]
+    await carriers.schedule.step()
+    have_begun.set()
+    await carriers.schedule.wait_for_dialing()
     await carriers.step()
     assert [trunk for trunk, _ in carriers.livekit.ways] == ["ST_1"] * 5 + ["ST_2"] * 5
 
