@@ -146,8 +146,8 @@ class Dialer:
         Raises StoreError.
         """
         if known := {*self._refusals}:
-            kept = await self._deps.planned.last_tries([call for call, _ in known])
-            for key in known - kept:  # others may have come meanwhile
+            waiting = await self._deps.planned.last_tries([call for call, _ in known])
+            for key in known - waiting:  # others may have come meanwhile
                 self._refusals.pop(key, None)
 
     async def dial(self, call: PlannedCall, rules: DialRules, last_room: str = "") -> bool:

@@ -288,7 +288,7 @@ async def test_a_call_that_waits_is_cancelled_and_one_under_way_is_not(
         await calls.cancel(OPERATOR, "none")
 
 
-async def test_the_last_tries_of_calls_that_are_not_over_are_told(
+async def test_the_last_tries_are_those_of_calls_that_are_not_over(
     calls: PlannedCalls, clock: ManualClock
 ) -> None:
     begun = await claimed(calls, clock)
