@@ -30,7 +30,7 @@ ANSWER = Script(words=["We ", "open ", "at ", "nine."], gap=0.002)
 SLOW = Script(words=[f"word{number} " for number in range(40)], gap=0.03)
 FORGED_TOKEN = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"
 CARD = "4111 1111 1111 1111"
-KEPT = {"call_retention": "transcript"}
+STORED = {"call_retention": "transcript"}
 
 
 @pytest.fixture
@@ -354,7 +354,7 @@ async def test_a_bug_before_the_first_word_ends_in_an_apology_and_gives_the_plac
 
 async def test_the_model_may_end_the_conversation(database: Database, tmp_path: Path) -> None:
     bye = Script(words=[], tool_calls=[ToolCall("call_1", "end_call", "{}")])
-    async with texting(database, tmp_path, bye, settings=KEPT) as served:
+    async with texting(database, tmp_path, bye, settings=STORED) as served:
         visitor = await served.visiting()
         assert await visitor.reply_to("Bye.")
         asked = len(served.model.requests)
