@@ -59,7 +59,7 @@ from agent.visitor_sites import SiteCors, VisitorSites
 from agent.waits import waits_router
 from agent.worker_folder import abandoned_boxes, black_box_of_any
 from config.settings import Settings
-from llm_router.clock import SystemClock
+from llm_router.clock import Clock, SystemClock
 from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
 from llm_router.discovery.unused import find_unused
 from llm_router.errors import StoreError
@@ -107,14 +107,7 @@ def build_app(
     ]
     services = make_services(settings, store, counters, readiness_checks=checks, tracer=tracer)
     rescuer = make_rescuer(settings, livekit, services.calls)
-    supervision = Supervision(
-        livekit,
-        services.calls,
-        rescuer,
-        settings.agent_name,
-        _livekit_keys(settings),
-        clock=services.clock,
-    )
+    supervision = _supervision(settings, services, livekit, rescuer)
     services = replace(services, supervisor=supervision)
 
     sites = VisitorSites(services.sites.all, counters)
@@ -141,21 +134,56 @@ def build_app(
     texts = _text_options(settings, counters, services.site_secrets)
     app.include_router(text_router(texts, conversations, sites))
     app.include_router(trial_router(Trials(setup, services.clock)))
-    trial_calls = TrialCalls(
+    app.include_router(_trial_calls_router(settings, services, reception))
+    app.include_router(_phone_router(settings, services.clock))
+    rating = RateLimit("10/minute", counters, name="ratings")
+    gate = Gate(settings.allowed_origins, sites, rating)
+    ratings = Ratings(services.database, services.clock)
+    app.include_router(ratings_router(gate, ratings, ResumeTokens(tokens.api_secret).visit_of))
+    app.include_router(_demo_router(settings, store, found, stored_now))
+    app.include_router(waits_router(Settings.model_fields, settings))
+    app.include_router(_insights_router(settings, services, counters))
+    add_console(app, settings.console_dir)
+    add_pages(app, settings.page_dir, sites, _public_livekit(settings), is_demo=settings.demo)
+    app.add_middleware(HostCheck, names=answered_hosts(settings))
+    return app
+
+
+def _supervision(
+    settings: Settings, services: Services, livekit: LiveKitServer, rescuer: Rescuer
+) -> Supervision:
+    return Supervision(
+        livekit,
+        services.calls,
+        rescuer,
+        settings.agent_name,
+        _livekit_keys(settings),
+        clock=services.clock,
+    )
+
+
+def _trial_calls_router(settings: Settings, services: Services, reception: Reception) -> APIRouter:
+    calls = TrialCalls(
         reception=reception,
         keys=_livekit_keys(settings),
         vault=services.vault,
         clock=services.clock,
     )
-    app.include_router(trial_call_router(trial_calls))
-    phone = PhoneFile(settings.phone_file, environment())
-    app.include_router(phone_router(phone, services.clock))
-    app.include_router(phone_edit_router(settings.phone_file, environment(), services.clock))
-    rating = RateLimit("10/minute", counters, name="ratings")
-    gate = Gate(settings.allowed_origins, sites, rating)
-    ratings = Ratings(services.database, services.clock)
-    app.include_router(ratings_router(gate, ratings, ResumeTokens(tokens.api_secret).visit_of))
-    demo = demo_router(
+    return trial_call_router(calls)
+
+
+def _phone_router(settings: Settings, clock: Clock) -> APIRouter:
+    """Makes the routes that show the telephone's file, and those that change it."""
+    environ, router = environment(), APIRouter()
+    router.include_router(phone_router(PhoneFile(settings.phone_file, environ), clock))
+    router.include_router(phone_edit_router(settings.phone_file, environ, clock))
+    return router
+
+
+def _demo_router(
+    settings: Settings, store: SqlConnectionStore, found: DiscoveryResult, stored_now: int
+) -> APIRouter:
+    return demo_router(
         store,
         found,
         agent_name=settings.agent_name,
@@ -164,13 +192,6 @@ def build_app(
         names=settings.names_are_public,
         stored_now=stored_now,
     )
-    app.include_router(demo)
-    app.include_router(waits_router(Settings.model_fields, settings))
-    app.include_router(_insights_router(settings, services, counters))
-    add_console(app, settings.console_dir)
-    add_pages(app, settings.page_dir, sites, _public_livekit(settings), is_demo=settings.demo)
-    app.add_middleware(HostCheck, names=answered_hosts(settings))
-    return app
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from llm_router.voice.assistant import AssistantRecord
 from llm_router.voice.calls import CallAgent, CallFacts
 from llm_router.voice.phone.rooms import called_number, is_phone_room
 from llm_router.voice.phone.setup import PhoneSetup
+from llm_router.voice.site import account_of
 
 _logger = logging.getLogger("agent")
 _SORRY_FOR = 2.0
@@ -57,6 +58,13 @@ class StartedCall:
     """The line and the number that were called; None: the call came in on no line of the file."""
     trial: TrialCall | None
     """The draft or the model that is tried out; None: it is a call of a caller."""
+
+    @property
+    def account(self) -> str:
+        """The API key or the site for which its use is counted; empty: neither."""
+        if self.trial:
+            return self.trial.account
+        return account_of(self.terms.site) if self.terms else ""
 
     @property
     def terms(self) -> SiteTerms | None:

@@ -60,7 +60,6 @@ from llm_router.store.calls import CallStore
 from llm_router.store.messages import Messages
 from llm_router.stored_router import open_stored_router, opened_database
 from llm_router.voice.phone.rooms import is_phone_room
-from llm_router.voice.site import account_of
 
 _logger = logging.getLogger("agent")
 
@@ -214,17 +213,11 @@ async def _open_llm(
         session_id=call.ctx.room.name,
         language=call.settings.agent_language,
         pool=call.record.pool,
-        account=_account_of(call),
+        account=call.account,
         assistant=call.record.name,
         among=lambda: named(call.trial, _names_by_id(router)),  # one may be renamed meanwhile
         options=call.trial.options if call.trial else {},
     )
-
-
-def _account_of(call: StartedCall) -> str:
-    if call.trial:
-        return call.trial.account
-    return account_of(call.terms.site) if call.terms else ""
 
 
 def _names_by_id(router: Router) -> Mapping[str, str]:

@@ -58,11 +58,11 @@ def dispatch_for(trial: TrialCall, room: str, vault: Vault, *, too_long: str) ->
 
     Raises ConfigurationError, which says `too_long`, if it is so without them.
     """
-    said = trial.said
+    said, name = trial.said, trial.record.name
     while True:
         text = trial.model_copy(update={"said": said}).model_dump_json()
         sealed = vault.seal(text, bound_to=_PLACE.format(room=room))
-        dispatch = Dispatch(assistant=trial.record.name, trial=sealed)
+        dispatch = Dispatch(assistant=name, trial=sealed)
         if len(dispatch.to_metadata()) <= MAX_LENGTH - _ROOM_TO_GROW:
             return dispatch
         if not said:

@@ -11,6 +11,7 @@ from pydantic import Field
 from agent.livekit_server import LiveKitError
 from agent.reception import Move, Reception
 from agent.supervision import LiveKitKeys
+from agent.text.trial_routes import assistant_in_file
 from agent.tokens import mint_token, problem_of
 from agent.trial_call import Said, TrialCall, dispatch_for, trial_of
 from agent.visits import Visit
@@ -29,7 +30,7 @@ from llm_router.gateway.schemas.calls import SeatRead
 from llm_router.gateway.schemas.chats import ChatParameters, Model, Prompt
 from llm_router.routing.endpoint import Endpoint
 from llm_router.store.crypto import Vault
-from llm_router.voice.assistant import AssistantRecord, parse_assistant
+from llm_router.voice.assistant import parse_assistant
 
 CHAT = "chat"
 """Name of the assistant that answers the spoken part of a chat, by which usage is compared."""
@@ -124,8 +125,7 @@ def trial_call_router(calls: TrialCalls) -> APIRouter:
         Nothing is published. It is a call like any other: its tools run, it takes a place, and it
         is stored as the assistant says.
         """
-        in_file = await asyncio.to_thread(deps.assistants_in_file)
-        base = in_file.get(assistant_name) or AssistantRecord(name=assistant_name)
+        base = await assistant_in_file(deps, assistant_name)
         record = await deps.assistants.drafted(actor, base, body.draft.values())
         trial = trial_of(record, account=actor.key_id)
         return await calls.begin(actor, trial, too_long=_LONG_DRAFT)

@@ -65,7 +65,7 @@ def trial_router(trials: Trials) -> APIRouter:
         Its tools do run, but for those that need a call. A new assistant is tried by the name that
         it is to have.
         """
-        base = await _in_file(deps, assistant_name)
+        base = await assistant_in_file(deps, assistant_name)
         record = await deps.assistants.drafted(actor, base, body.draft.values())
         items = [_item(number, said) for number, said in enumerate(body.said, start=1)]
         news = _within_places(deps, actor.key_id, trials.reply(record, items, actor.key_id))
@@ -74,7 +74,7 @@ def trial_router(trials: Trials) -> APIRouter:
     return router
 
 
-async def _in_file(deps: Services, name: str) -> AssistantRecord:
+async def assistant_in_file(deps: Services, name: str) -> AssistantRecord:
     """Returns the assistant of the file, or an empty one. Raises ConfigurationError."""
     records = await asyncio.to_thread(deps.assistants_in_file)
     return records.get(name) or AssistantRecord(name=name)

@@ -135,8 +135,8 @@ class MachineTextFilter:
         whenever more of a call comes.
         """
         region = self._region
-        is_call = region is not None and region.marker.kind in _CALLS
-        return len(self.calls) + (1 + len(region.body) if region is not None and is_call else 0)
+        begun = 1 + len(region.body) if region and region.marker.kind in _CALLS else 0
+        return len(self.calls) + begun
 
     def expect_no_thought(self) -> None:
         """Takes the words for words: the server gives the reasoning beside them."""
