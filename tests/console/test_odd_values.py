@@ -1,6 +1,6 @@
 """The console with odd names, with what vanishes while it is edited, and with wrong clocks."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Page, expect
@@ -25,7 +25,7 @@ ODD = (
 async def check_odd(page: Page, name: str) -> None:
     assert await page.title() != "broken"
     assert await page.locator("main b, main img").count() == 0
-    await page.wait_for_function(f"() => !({IS_WIDE})()")  # not while a list is being drawn
+    await page.wait_for_function(f"() => !({IS_WIDE})")  # not while a list is being drawn
     await check_accessibility(page)
     await picture(page, f"console-odd-{name}")
 
@@ -96,7 +96,11 @@ async def test_a_browser_whose_clock_is_wrong_shows_every_page(console: Console,
     await console.context.clock.set_fixed_time(datetime(year, 6, 1, tzinfo=UTC))
     page = await console.signed_in("admin")
     await expect(page.get_by_role("link", name="server-00001")).to_be_visible()
-    for name in ("Calls", "Usage", "Chat", "Assistants", "Sites", "Telephone"):
+    async with page.expect_response("**/api/analytics/timeseries?*") as asked:
+        await page.get_by_role("navigation").get_by_role("link", name="Usage").click()
+    begins = datetime.fromisoformat((await (await asked.value).json())["since"])
+    assert datetime.now(UTC) - begins < timedelta(days=2)
+    for name in ("Usage", "Calls", "Chat", "Assistants", "Sites", "Telephone"):
         await page.get_by_role("navigation").get_by_role("link", name=name).click()
         await expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
         await expect(page.get_by_role("alert")).to_have_count(0)

@@ -5,6 +5,7 @@ import { callFilters } from "../src/calls/filters";
 import { turnOf } from "../src/calls/timeline";
 import { connectionFilters, connectionQuery } from "../src/connections/filters";
 import { estimate, racers, settingOf, type Setting } from "../src/calls/what_if";
+import { compareClock, now } from "../src/clock";
 import { cost, csv, length, seconds } from "../src/format";
 import { callsBehind } from "../src/usage/range";
 import { bars, type Group } from "../src/usage/series";
@@ -144,4 +145,14 @@ test("a first word after the first sound was covered by a filler", () => {
   const turn = turnOf(item({ ...SLOW, first_word: 2 }));
   expect(turn?.hadFiller).toBe(true);
   expect(turn?.parts.reduce((sum, part) => sum + part.seconds, 0)).toBeCloseTo(1.2);
+});
+
+test("the server's time counts where the browser's clock is wrong", () => {
+  compareClock("Fri, 01 Jun 2001 00:00:00 GMT");
+  expect(Math.abs(now() - Date.UTC(2001, 5, 1))).toBeLessThan(10_000);
+  compareClock(null);
+  compareClock("no date");
+  expect(new Date(now()).getUTCFullYear()).toBe(2001);
+  compareClock(new Date().toUTCString());
+  expect(Math.abs(now() - Date.now())).toBeLessThan(10);
 });

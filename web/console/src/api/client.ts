@@ -2,6 +2,7 @@
 
 import createClient from "openapi-fetch";
 
+import { compareClock } from "../clock";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -47,6 +48,7 @@ export async function ask<T>(answer: Promise<{ data?: T; error?: unknown; respon
   } catch {
     throw new Problem(0, { detail: "The server does not answer. Check that it runs; then try again." });
   }
+  compareClock(got.response.headers.get("date"));
   if (!got.response.ok) throw new Problem(got.response.status, (got.error as Partial<ProblemBody>) || {});
   return got.data as T;
 }

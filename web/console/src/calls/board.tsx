@@ -5,6 +5,7 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import { api, ask, Problem, type Call } from "../api/client";
+import { now } from "../clock";
 import { connectionQueryOptions } from "../connections/queries";
 import { length, time } from "../format";
 import { clean } from "../search";
@@ -153,10 +154,10 @@ function Row({ of, now }: { of: Call; now: number }) {
 
 /** Returns the time, anew each second. */
 function useNow(): number {
-  const [now, setNow] = useState(Date.now);
+  const [seen, setSeen] = useState(now);
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    const timer = setInterval(() => setSeen(now()), 1_000);
     return () => clearInterval(timer);
   }, []);
-  return now;
+  return seen;
 }

@@ -5,6 +5,7 @@ import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { api, ask, Problem, type Connection, type TestResult } from "../api/client";
+import { now } from "../clock";
 import { compact, cost, count, seconds, time } from "../format";
 import { useMay, useMe } from "../session";
 import { text } from "../text";
@@ -147,7 +148,7 @@ function Usage({ of }: { of: Connection }) {
   const usage = useQuery({
     queryKey: [...KEY, "usage", of.id],
     queryFn: () => {
-      const query = { since: new Date(Date.now() - WEEK).toISOString(), latest: 20 };
+      const query = { since: new Date(now() - WEEK).toISOString(), latest: 20 };
       return ask(api.GET("/api/connections/{connection_id}/usage", { params: { path: { connection_id: of.id }, query } }));
     },
   });

@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
 
+import { now } from "../clock";
 import { useMe } from "../session";
 import { text } from "../text";
 import { callsBehind, type Behind, type UsageRange } from "./range";
@@ -7,7 +8,7 @@ import { callsBehind, type Behind, type UsageRange } from "./range";
 /** A figure that leads to the calls behind it, for those who may see calls. */
 export function BehindLink({ search, behind, shown }: { search: UsageRange; behind: Behind; shown: string }) {
   const me = useMe();
-  const filters = me.role === "admin" ? callsBehind(search, Date.now(), behind) : null;
+  const filters = me.role === "admin" ? callsBehind(search, now(), behind) : null;
   if (!filters) return <>{shown}</>;
   return (
     <Link to="/calls" search={filters} title={text.usage.behind}>

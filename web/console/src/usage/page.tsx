@@ -5,6 +5,7 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 
 import { api, ask, type Figures } from "../api/client";
+import { now } from "../clock";
 import { connectionQueryOptions } from "../connections/queries";
 import { compact, cost, count, seconds } from "../format";
 import { clean } from "../search";
@@ -29,7 +30,7 @@ export function UsagePage() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const me = useMe();
-  const hour = Math.floor(Date.now() / HOUR);
+  const hour = Math.floor(now() / HOUR);
   const query = useMemo(() => usageQuery(search, (hour + 1) * HOUR), [search, hour]);
   const bucket = bucketOf(search);
   const sums = useQuery({ queryKey: ["usage", "sum", query], queryFn: () => ask(api.GET("/api/analytics/summary", { params: { query } })), placeholderData: (before) => before });
