@@ -88,7 +88,8 @@ async def answer(ctx: JobContext) -> None:
         calls = CallStore(database)
         progress = Progress(call.effects)
         log = CallLog(calls, call.logged, progress=progress)
-        stack.enter_context(ending_with(connection_of(ctx), partial(_leave, log, call.settings)))
+        leave = partial(_leave, log, call.settings)
+        stack.enter_context(ending_with(connection_of(ctx), leave, box.stop))
         journal = Journal(box, SystemClock(), progress, redacts_cards=call.logged.redacts_cards)
         await stack.enter_async_context(journal.beating())
         try:

@@ -82,6 +82,10 @@ class BlackBox:
         if self._map is not None:
             _BEAT.pack_into(self._map, 0, now, at_rest)
 
+    def stop(self) -> None:
+        """Notes that this process voices nothing more: its last beat need not grow old."""
+        self.beat(0.0)
+
     def write(self, note: Note) -> None:
         """Writes a note beside the one before it, which counts until this one is whole."""
         if self._map is None:

@@ -31,11 +31,13 @@ def connection_of(ctx: JobContext) -> socket.socket:
 
 
 @contextmanager
-def ending_with(connection: socket.socket, last: Callable[[], Awaitable[None]]) -> Iterator[None]:
+def ending_with(
+    connection: socket.socket, last: Callable[[], Awaitable[None]], stopped: Callable[[], object]
+) -> Iterator[None]:
     """Ends this process, as if it were killed, once the connection is closed by the other end.
 
     Its event loop stands still from the moment in which it could learn of that, so that nothing
-    more is said, and `last` runs in another one.
+    more is said, and `last` runs in another one. `stopped` is called last of all.
     """
 
     def work() -> None:
@@ -51,6 +53,7 @@ def ending_with(connection: socket.socket, last: Callable[[], Awaitable[None]]) 
         writing = threading.Thread(target=work, daemon=True, name="last words")
         writing.start()
         writing.join(_LAST_WITHIN)
+        stopped()
         os._exit(1)
 
     loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ async def last():
 async def call():
     connection = socket.socket(fileno=int(sys.argv[1]))
     reader, _ = await asyncio.open_connection(sock=connection)
-    with ending_with(connection, last):
+    with ending_with(connection, last, lambda: print("stopped", flush=True)):
         print("waits", flush=True)
         print((await reader.readexactly(4)).decode(), flush=True)
         await reader.read()
@@ -48,7 +48,7 @@ async def test_a_call_s_process_ends_after_its_last_words_before_anything_else_k
         assert await process.stdout.readline() == b"ping\n"
         worker.close()
         async with asyncio.timeout(20):
-            assert await process.stdout.read() == b"last words\n"
+            assert await process.stdout.read() == b"last words\nstopped\n"
             assert await process.wait() == 1
     finally:
         worker.close()
