@@ -20,6 +20,7 @@ from agent.call_options import (
     tts_options,
 )
 from agent.call_settings import settings_of, store_options
+from agent.media_log import turn_off_media_log
 from agent.phone.setup_file import PhoneFile
 from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
@@ -84,6 +85,8 @@ def prewarm(process: JobProcess) -> None:
     failures = starts.failures
     try:
         settings = load_settings()
+        if settings.log_level != "DEBUG":
+            turn_off_media_log()
         with starts.rehearsal() as is_due:
             if is_due:
                 asyncio.run(_rehearse(settings, process.http_proxy))

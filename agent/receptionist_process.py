@@ -19,6 +19,7 @@ from livekit.agents.cli.log import setup_logging
 
 from agent import call_options
 from agent.log_lines import hide_callers
+from agent.media_log import turn_off_media_log
 from agent.presence import are_workers_full
 from agent.receptionist.desk import Desk
 from agent.receptionist.queue import reception_name
@@ -163,4 +164,5 @@ def run(ends: Connection) -> None:
     setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
     if settings.log_level != "DEBUG":
         hide_callers()
+        turn_off_media_log()
     asyncio.run(_serve(settings, ends))

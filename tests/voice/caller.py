@@ -14,6 +14,7 @@ import numpy as np
 from livekit import rtc
 from numpy.typing import NDArray
 
+from agent.media_log import turn_off_media_log
 from agent.receptionist.presence import find_agent
 from agent.route_notes import REPLY_TOPIC
 from agent.text_input import LISTENS
@@ -315,6 +316,7 @@ async def call(
     waits_for_agent: bool = True,
 ) -> AsyncIterator[Caller]:
     """Joins a room, waits until the agent is there, and hangs up at the end."""
+    turn_off_media_log()  # it takes of the processor that the agent needs, too
     caller = Caller(rtc.Room(), voice)
     caller._attach()
     await caller.room.connect(url, token)
