@@ -15,7 +15,14 @@ from agent.staff import TRANSFER_TOOL
 from agent.survival.black_box import MAX_ITEMS, TOO_LONG, BlackBox, Note, read_box
 from agent.survival.identity import identity_of
 from agent.survival.outcomes import CUT, NOTHING_DONE, UNKNOWN
-from agent.survival.patience import deaths_with, may_replace, pause_after, windows
+from agent.survival.patience import (
+    CLAIM_WITHIN,
+    deaths_with,
+    may_replace,
+    pause_after,
+    poll_after,
+    windows,
+)
 from agent.survival.remains import half_item_id
 from agent.survival.restore import after, resume
 from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, JobBeat, SilentCalls
@@ -215,6 +222,14 @@ def test_a_database_that_stood_still_is_no_death() -> None:
 
 
 # ── Patience ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_checks_for_an_agent_are_few_and_a_missing_claim_is_noticed_soon() -> None:
+    checks = [0.0]
+    while checks[-1] < 4.0:
+        checks.append(checks[-1] + poll_after(checks[-1]))
+    assert len(checks) < 9
+    assert min(at for at in checks if at >= CLAIM_WITHIN) < CLAIM_WITHIN + 0.3
 
 
 def test_agents_are_called_a_few_times_with_more_time_for_each() -> None:
