@@ -77,7 +77,8 @@ class TTSFallback(tts.FallbackAdapter):
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.FallbackChunkedStream:
-        return super().synthesize(text, conn_options=self._within_timeout(conn_options))
+        limited = self._within_timeout(conn_options)
+        return _WholeText(tts=self, input_text=text, conn_options=limited)
 
     def stream(
         self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -91,6 +92,21 @@ class TTSFallback(tts.FallbackAdapter):
         await super().aclose()
         for engine in self._tts_instances:
             await engine.aclose()
+
+
+class _WholeText(tts.FallbackChunkedStream):
+    def _try_recovery(self, tts: TTSEngine) -> None:
+        """Leaves out LiveKit's trial of an engine that failed for one of the speech process.
+
+        The trial speaks the whole text once more, beside the spare: where the process was late
+        because the machine is busy, that makes it later for all calls. Its client knows at no cost
+        whether it answers again, so the next text is asked of it at once.
+        """
+        adapter = self._fallback_adapter
+        if isinstance(tts, ProcessTTS):
+            adapter._status[adapter._tts_instances.index(tts)].available = True  # noqa: SLF001  LiveKit's own, as is the method
+        else:
+            super()._try_recovery(tts)
 
 
 def speaks_here(engine: TTSEngine) -> bool:
