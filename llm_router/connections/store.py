@@ -171,6 +171,9 @@ class ConnectionStore(Protocol):
         self, actor: Actor, connection_id: str, *, limit: int = 50, offset: int = 0
     ) -> CheckPage: ...
 
+    async def latest_checks(self, actor: Actor) -> Mapping[str, Check]:
+        """Returns the latest check of each connection that the actor may see and that has one."""
+
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
         """Sets the time of last use of each connection in `used`, which maps ids to times.
 

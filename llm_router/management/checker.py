@@ -124,7 +124,9 @@ class Checker:
             return
         if (revision := await self._store.revision()) != self._revision:
             active = (await self._store.find(SYSTEM, Query(is_active=True, limit=None))).items
-            self._schedules = {one.id: await self._schedule(one) for one in active}
+            are_known = all(one.id in self._schedules for one in active)
+            latest = {} if are_known else await self._store.latest_checks(SYSTEM)
+            self._schedules = {one.id: self._schedule(one, latest.get(one.id)) for one in active}
             self._revision = revision
         for connection_id, schedule in self._schedules.items():
             if schedule.due <= self._clock.wall() and connection_id not in self._checks:
@@ -137,15 +139,11 @@ class Checker:
         while self._checks:
             await asyncio.wait([*self._checks.values()])
 
-    async def _schedule(self, connection: Connection) -> _Schedule:
+    def _schedule(self, connection: Connection, latest: Check | None) -> _Schedule:
         before = self._schedules.get(connection.id)
         if before and before.version == connection.version:
             return before
-        latest = None
-        if not before:
-            history = await self._store.checks(SYSTEM, connection.id, limit=1)
-            latest = next(iter(history.items), None)
-        if latest and connection.updated_at and latest.at < connection.updated_at:
+        if before or (latest and connection.updated_at and latest.at < connection.updated_at):
             latest = None  # the connection was edited since
         return _Schedule(connection.version, self._due(connection, latest))
 

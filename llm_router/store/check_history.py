@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.connections.health import ALIVE_OUTCOMES, Evidence
 from llm_router.connections.record import Connection
 from llm_router.connections.store import NOT_ASKED, Check, CheckPage
 from llm_router.options import HealthOptions
-from llm_router.store.tables import health_checks
+from llm_router.store.tables import connections, health_checks
 
 _C = health_checks.c
 _LATEST_FIRST = _C.at.desc(), _C.id.desc()
@@ -36,6 +36,16 @@ async def read_page(db: AsyncConnection, connection_id: str, limit: int, offset:
     return CheckPage(tuple(_check(row) for row in rows.mappings()), total)
 
 
+async def read_latest(db: AsyncConnection, where: ColumnElement[bool]) -> dict[str, Check]:
+    """Returns the latest check of each connection that `where` selects, by the connection's id."""
+    # Found for each connection in the index: sorting the whole history would read all of it.
+    of_one = _checks_of(connections.c.id).with_only_columns(_C.id).order_by(*_LATEST_FIRST).limit(1)
+    latest = of_one.correlate(connections).scalar_subquery()
+    both = connections.join(health_checks, _C.id == latest)
+    rows = await db.execute(select(health_checks).select_from(both).where(where))
+    return {row["connection_id"]: _check(row) for row in rows.mappings()}
+
+
 async def read_evidence(
     db: AsyncConnection, connection: Connection, options: HealthOptions
 ) -> Evidence:
@@ -53,7 +63,7 @@ async def read_evidence(
 _REMOVED_AT_ONCE = 1_000
 
 
-def _checks_of(connection_id: str) -> Select[Any]:
+def _checks_of(connection_id: str | ColumnElement[str]) -> Select[Any]:
     return select(health_checks).where(_C.connection_id == connection_id)
 
 

@@ -182,6 +182,10 @@ class SqlConnectionStore:
             rules.require_visible(actor, _connection(await _row(db, connection_id)), connection_id)
             return await history.read_page(db, connection_id, limit, offset)
 
+    async def latest_checks(self, actor: Actor) -> Mapping[str, Check]:
+        async with self.database.reading() as db:
+            return await history.read_latest(db, visible_to(actor))
+
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
         await touch(self.database, used, visible_to(actor))
 

@@ -178,6 +178,10 @@ class InMemoryConnectionStore:
         history = self._checks.get(connection_id, [])
         return CheckPage(tuple(history[offset : offset + limit]), len(history))
 
+    async def latest_checks(self, actor: Actor) -> Mapping[str, Check]:
+        seen = {key for key, one in self._connections.items() if can_see(actor, one)}
+        return {key: history[0] for key, history in self._checks.items() if key in seen and history}
+
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
         for connection_id, when in used.items():
             stored = self._connections.get(connection_id)

@@ -11,7 +11,7 @@ from llm_router.connections.store import OK, Check, ConnectionStore
 from llm_router.failures import FailureClass
 from llm_router.options import HealthOptions
 from llm_router.testing import InMemoryConnectionStore
-from tests.contracts.stores import ANNA, added
+from tests.contracts.stores import ANNA, CLEO, added
 
 OPTIONS = HealthOptions()
 MINUTE = timedelta(minutes=1)
@@ -150,3 +150,17 @@ async def test_every_failure_class_can_be_stored(store: ConnectionStore) -> None
     shown = (await store.checks(SYSTEM, stored.id)).items
     assert [check.outcome for check in shown] == [*FailureClass][::-1]
     assert {check.detail for check in shown} == {"line break"}
+
+
+async def test_the_latest_check_of_every_connection_is_read_at_once(store: ConnectionStore) -> None:
+    anna, shared = await added(store, ANNA), await added(store, name="b", visibility="everyone")
+    unchecked = await added(store, name="c")
+    for stored in (anna, shared):
+        for check in series(since(stored), [OK, "overloaded", "unreachable"]):
+            await store.record_check(SYSTEM, stored.id, check, OPTIONS)
+    latest = await store.latest_checks(SYSTEM)
+    assert latest.keys() == {anna.id, shared.id}
+    for stored in (anna, shared):
+        assert latest[stored.id] == (await store.checks(SYSTEM, stored.id, limit=1)).items[0]
+    assert unchecked.id not in latest
+    assert (await store.latest_checks(CLEO)).keys() == {shared.id}

@@ -1,6 +1,6 @@
 """Hours of health checks on a clock that jumps: servers that die, recover, hang or stay down."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from typing import Any
 from llm_router.clock import Clock, SystemRng
 from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.record import Connection
-from llm_router.connections.store import Check
+from llm_router.connections.store import Check, CheckPage
 from llm_router.errors import AddressRefusedError, ConfigurationError, StoreError, UnreachableError
 from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.net.guard import AddressGuard
@@ -32,14 +32,25 @@ HOUR = 3_600.0
 
 
 class Store(InMemoryConnectionStore):
-    """A store that can be unavailable for a while."""
+    """A store that can be unavailable for a while, and counts how often it is asked for checks."""
 
     is_away = False
+    reads = 0
 
     async def revision(self) -> int:
         if self.is_away:
             raise StoreError("database x: no answer")
         return await super().revision()
+
+    async def checks(
+        self, actor: Actor, connection_id: str, *, limit: int = 50, offset: int = 0
+    ) -> CheckPage:
+        self.reads += 1
+        return await super().checks(actor, connection_id, limit=limit, offset=offset)
+
+    async def latest_checks(self, actor: Actor) -> Mapping[str, Check]:
+        self.reads += 1
+        return await super().latest_checks(actor)
 
 
 @dataclass
@@ -297,6 +308,30 @@ def test_a_store_that_is_unavailable_is_waited_for() -> None:
             stage.store.is_away = False
             await stage.after(HOUR)
             assert server.probes > probes + 50
+
+    run(scenario)
+
+
+def test_the_checks_of_many_connections_are_read_at_once_and_none_is_checked_early() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        names = [f"server-{number}" for number in range(50)]
+        for name in names:
+            await stage.add(name)
+        async with stage.watched():
+            await stage.after(5)
+        before = {name: (await stage.history(name))[0].at for name in names}
+        stage.store.reads = 0
+        async with stage.watched():
+            await stage.after(5)
+        assert stage.store.reads == 1
+        assert {name: (await stage.history(name))[0].at for name in names} == before
+        await stage.store.change(ANNA, names[0], {"base_url": "http://other:8000/v1"})
+        stage.store.reads = 0
+        async with stage.watched():
+            await stage.after(5)
+        assert stage.store.reads == 1
+        after = {name: (await stage.history(name))[0].at for name in names}
+        assert {name for name in names if after[name] != before[name]} == {names[0]}
 
     run(scenario)
 
