@@ -1,4 +1,4 @@
-"""Reads the file of phrases that the agent says on its own: greetings, fillers, apologies."""
+"""Reads the files of the agent's words: its system prompt, and the phrases it says on its own."""
 
 import tomllib
 from pathlib import Path
@@ -20,6 +20,16 @@ def load_phrases(file: Path) -> Phrases:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"PHRASES_FILE: {file}: {error}") from None
     return Phrases({name: _flatten(file, name, table) for name, table in languages.items()})
+
+
+def load_prompt(file: Path) -> str:
+    """Reads the system prompt. Raises ConfigurationError for a file that cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(f"ASSISTANT_PROMPT_FILE: there is no {file}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"ASSISTANT_PROMPT_FILE: {file}: {error}") from None
 
 
 def _flatten(file: Path, place: str, table: Any) -> dict[str, list[str]]:

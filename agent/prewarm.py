@@ -22,7 +22,7 @@ from agent.call_options import (
 from agent.call_settings import settings_of, store_options
 from agent.media_log import turn_off_media_log
 from agent.phone.setup_file import PhoneFile
-from agent.phrase_file import load_phrases
+from agent.phrase_file import load_phrases, load_prompt
 from agent.rehearsal import rehearse
 from agent.session import Engines
 from agent.speech.pace import measure_pace_by_loudness
@@ -118,7 +118,7 @@ def _load(settings: Settings) -> JobResources:
         settings=settings,
         engines=load_engines(settings),
         phrases=load_phrases(settings.phrases_file),
-        instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
+        instructions=load_prompt(settings.assistant_prompt_file),
         known=asyncio.run(stored_router.load_known(store_options(settings), environment())),
         assistants=known,
         phone=phone,

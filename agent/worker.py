@@ -18,7 +18,7 @@ from agent.dispatch import Dispatch
 from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitUnavailableError
 from agent.log_lines import hide_callers
-from agent.phrase_file import load_phrases
+from agent.phrase_file import load_phrases, load_prompt
 from agent.presence import calls_if_another_dies, has_free_worker, worker_present
 from agent.receptionist.processes import CallProcesses
 from agent.receptionist.queue import reception_name
@@ -372,8 +372,7 @@ async def _check(settings: Settings) -> None:
     Raises ConfigurationError or SettingsError.
     """
     load_phrases(settings.phrases_file)
-    if not settings.assistant_prompt_file.is_file():
-        raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
+    load_prompt(settings.assistant_prompt_file)
     _logger.info(
         "Speech: STT %s, TTS %s",
         call_options.choose_stt(settings),

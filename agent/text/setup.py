@@ -18,7 +18,7 @@ from agent.call_settings import (
     worker_name,
 )
 from agent.dispatch import SiteTerms
-from agent.phrase_file import load_phrases
+from agent.phrase_file import load_phrases, load_prompt
 from agent.toolbox.documents import Documents, load_documents
 from config.settings import Settings
 from llm_router.clock import Clock
@@ -184,8 +184,7 @@ class TextSetup:
 
     async def _read_all(self, environ: Mapping[str, str]) -> _Loaded:
         settings, options = self._settings, store_options(self._settings)
-        prompt = settings.assistant_prompt_file
-        instructions = await asyncio.to_thread(prompt.read_text, encoding="utf-8")
+        instructions = await asyncio.to_thread(load_prompt, settings.assistant_prompt_file)
         phrases = await asyncio.to_thread(load_phrases, settings.phrases_file)
         documents = await asyncio.to_thread(load_documents, settings.documents_folder)
         self._known = await assistants.load_known(options, settings.assistants_file, environ)

@@ -1,5 +1,6 @@
 """Trials of assistants over HTTP: what is not published answers, and nothing is stored."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -64,13 +65,16 @@ class Desk:
 
 
 @asynccontextmanager
-async def at_a_desk(files: Files, folder: Path, script: Behaviour) -> AsyncIterator[Desk]:
+async def at_a_desk(
+    files: Files, folder: Path, script: Behaviour, **changed: Any
+) -> AsyncIterator[Desk]:
     url = await files.new()
     settings = settings_for(
         "ws://127.0.0.1:9",
         database_url=SecretStr(url),
         encryption_keys=SecretStr(MASTER_KEY),
         assistants_file=folder / "assistants.toml",
+        **changed,
     )
     async with opened(url) as database, FaultyServer(script) as model:
         store = SqlConnectionStore(database, VAULT)
@@ -147,6 +151,39 @@ async def test_those_who_may_not_change_assistants_may_not_try_any(
     assert spends("POST", "/api/assistants/shop/call")
     assert spends("POST", "/api/chats/call")
     assert spends("POST", "/api/assistants/shop/call\n")
+
+
+async def test_a_key_that_is_limited_to_pools_tries_no_assistant(
+    files: Files, tmp_path: Path
+) -> None:
+    """An assistant may ask connections of every pool, in a call as in writing."""
+    async with at_a_desk(files, tmp_path, Script()) as desk:
+        limits = KeyLimits(pools=("elsewhere",))
+        for role in ("editor", "admin"):
+            key = await desk.key(role, may_serve_calls=True, limits=limits)  # type: ignore[arg-type]  # a role
+            for door in ("try", "call"):
+                answer = await desk.client.post(
+                    f"/api/assistants/shop/{door}",
+                    json={"draft": {"pool": "desk"}},
+                    headers={"Authorization": f"Bearer {key}"},
+                )
+                assert "limited to some pools" in problem(answer, 403)["detail"]
+        assert desk.model.requests == []
+
+
+async def test_a_reader_learns_which_file_is_missing(files: Files, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.md"
+    async with at_a_desk(files, tmp_path, Script(), assistant_prompt_file=prompt) as desk:
+        key = await desk.key("admin")
+        for _ in range(2):
+            [event] = await desk.events(key, {}, [QUESTION])
+            assert event.name == "error"
+            assert f"ASSISTANT_PROMPT_FILE: there is no {prompt}" in event.data["detail"]
+        await asyncio.to_thread(prompt.write_bytes, b"\xff\xfe")
+        [event] = await desk.events(key, {}, [QUESTION])
+        assert "ASSISTANT_PROMPT_FILE" in event.data["detail"]
+        await asyncio.to_thread(prompt.write_text, "Be brief.")
+        assert (await desk.events(key, {}, [QUESTION]))[-1].name == "end"
 
 
 async def test_calls_that_try_something_need_the_same_rights_and_a_connection_for_calls(
