@@ -15,7 +15,8 @@ from opentelemetry.trace import Tracer
 
 from agent.assistants import read_file
 from agent.listening import Process, refusal
-from agent.log_lines import RepeatFilter
+from agent.log_format import log_to_stderr
+from agent.log_lines import RepeatFilter, hide_callers
 from config.settings import Settings, load_settings
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway.buckets import TokenBuckets
@@ -201,9 +202,11 @@ def run_program(run: Callable[[Settings], None]) -> int:
 
 
 def _prepare_log(settings: Settings) -> None:
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings.log_level, settings.log_format)
     for handler in logging.getLogger().handlers:
         handler.addFilter(RepeatFilter())
+    if settings.log_level != "DEBUG":
+        hide_callers()
     # Their log lines repeat whole addresses and servers' answers; either may hold a key.
     for library in ("httpx2", "httpcore2", "mcp"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -8,17 +8,14 @@ memory with them.
 
 import asyncio
 import signal
-import sys
 from collections.abc import Coroutine
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 from livekit.agents import AgentServer, JobRequest
-from livekit.agents.cli.log import setup_logging
 
 from agent import call_options
-from agent.log_lines import hide_callers
 from agent.media_log import turn_off_media_log
 from agent.presence import are_workers_full
 from agent.receptionist.desk import Desk
@@ -27,6 +24,7 @@ from agent.receptionist.sounds import Sounds
 from agent.rehearsal import http_session
 from agent.rescues import livekit_server
 from agent.text.waiting import TypedMeanwhile
+from agent.worker_log import prepare_log
 from config.settings import Settings, load_settings
 from llm_router.clock import SystemClock
 from llm_router.errors import StoreError
@@ -161,8 +159,7 @@ def run(ends: Connection) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends after the worker's calls
     settings = load_settings()
-    setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
+    prepare_log(settings.log_level, settings.log_format)
     if settings.log_level != "DEBUG":
-        hide_callers()
         turn_off_media_log()
     asyncio.run(_serve(settings, ends))

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from livekit.agents import AgentServer, JobRequest
-from livekit.agents.cli.log import setup_logging
 
 from agent import call_options, call_settings, job, prewarm, receptionist_process
 from agent.dispatch import Dispatch
 from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitUnavailableError
-from agent.log_lines import hide_callers
 from agent.phrase_file import load_phrases, load_prompt
 from agent.presence import calls_if_another_dies, has_free_worker, worker_present
 from agent.receptionist.processes import CallProcesses
@@ -43,6 +41,7 @@ from agent.worker_folder import (
     worker_folder,
 )
 from agent.worker_load import measure_load
+from agent.worker_log import prepare_log
 from config.settings import Settings, load_settings
 from llm_router import open_router, stored_router
 from llm_router.clock import SystemClock
@@ -324,9 +323,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         note = export_variables()
         settings = load_settings()
-        setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
-        if settings.log_level != "DEBUG":
-            hide_callers()  # also in the lines of call processes, which it writes
+        prepare_log(settings.log_level, settings.log_format)  # it writes call processes' lines, too
         if note:
             _logger.info(note)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations

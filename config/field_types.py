@@ -116,6 +116,7 @@ Language = Annotated[
 ]
 Languages = Annotated[tuple[Language, ...], NoDecode, BeforeValidator(split), Field(max_length=20)]
 Delay = Annotated[float, Field(ge=0)]
+LogFormat = Annotated[Literal["auto", "json", "text"], BeforeValidator(_lower)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 BackendType = Annotated[
     Literal["local", "ollama", "vllm", "instructlab", "openai"], BeforeValidator(_lower)

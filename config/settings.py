@@ -21,6 +21,7 @@ from config.field_types import (
     LiveKitKey,
     LiveKitSecret,
     LiveKitUrl,
+    LogFormat,
     LogLevel,
     Names,
     Origins,
@@ -286,6 +287,8 @@ class WorkerSettings(Section):
     no words of a call. Empty: no traces."""
     log_level: LogLevel = "INFO"
     """Log level of the worker and the HTTP process: DEBUG, INFO, WARNING or ERROR."""
+    log_format: LogFormat = "auto"
+    """Lines of the logs: json, one object each; text; or auto: text on a terminal, else json."""
 
 
 class HttpSettings(Section):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -40,12 +41,19 @@ def isolated_environ(folder: Path, **fields: str) -> dict[str, str]:
     return {"HTTP_PORT": "0", "LIVEKIT_URL": livekit, "CONNECTIONS_FILE": "mine.json"}
 
 
+def served_at(line: str) -> str:
+    """Returns the URL in the line that says where the process serves."""
+    found = re.search(r'serving (http://[^\s"]+)', line)
+    assert found, line
+    return found[1]
+
+
 async def address(running: asyncio.subprocess.Process) -> str:
     """Waits for the log line that says where the process serves, and returns its URL."""
     assert running.stderr is not None
     while line := (await running.stderr.readline()).decode():
         if "serving http://" in line:
-            return line.split()[-1]
+            return served_at(line)
     pytest.fail("it ended before it served")
 
 
@@ -66,7 +74,7 @@ class Serving:
         async for line in self.running.stderr:
             self.log.append(line.decode())
             if "serving http://" in self.log[-1]:
-                self.url = self.log[-1].split()[-1]
+                self.url = served_at(self.log[-1])
                 ready.set()
         ready.set()
 

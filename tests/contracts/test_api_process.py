@@ -1,6 +1,7 @@
 """Tests `python -m agent.api` as a person and a supervisor use it: a process on a real socket."""
 
 import asyncio
+import json
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from tests.contracts.api_process import (
     admin_key,
     isolated_environ,
     process,
+    serving,
 )
 from tests.contracts.databases import opened
 from tests.contracts.receiver import receiving
@@ -65,6 +67,22 @@ async def test_wrong_settings_end_the_process_with_one_readable_line(tmp_path: P
     assert err.decode().splitlines() == [
         "HTTP_PORT=x should be a valid integer, unable to parse string as an integer"
     ]
+
+
+@pytest.mark.parametrize(
+    ("module", "log_format"), [("agent.api", "auto"), ("agent.gateway", "text")]
+)
+async def test_the_lines_of_the_log_are_objects_unless_they_shall_be_text(
+    tmp_path: Path, module: str, log_format: str
+) -> None:
+    variables = {**isolated_environ(tmp_path), "LOG_FORMAT": log_format}
+    async with serving(tmp_path, module=module, **variables) as here:
+        lines = [line.strip() for line in here.log]
+    if log_format == "text":
+        assert f"INFO {module} serving {here.url}" in lines
+    else:
+        records = [json.loads(line) for line in lines]
+        assert f"serving {here.url}" in [record["message"] for record in records]
 
 
 async def test_an_invalid_connections_file_ends_the_process_and_is_named(

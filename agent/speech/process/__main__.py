@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from agent.log_format import LOG_FORMAT, log_to_stderr
 from agent.speech.process.child import READY
 from agent.speech.process.models import Model, load_model
 from agent.speech.process.server import listen, serve
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the worker, which lets calls end
     end_with_parent()
-    logging.basicConfig(format="speech process: %(message)s", level=logging.WARNING)
+    log_to_stderr("WARNING", os.environ.get(LOG_FORMAT, ""), "speech process: %(message)s")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     models, faults = load_models(arguments.models, threads=cores or 1)
     if not models:
