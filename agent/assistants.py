@@ -19,7 +19,7 @@ from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
 from llm_router.stored_router import StoreOptions
 from llm_router.voice.assistant import DEFAULT, AssistantRecord
-from llm_router.voice.assistant_file import read_assistants
+from llm_router.voice.assistant_file import read_file
 
 _logger = logging.getLogger("agent")
 
@@ -91,17 +91,6 @@ async def refresh(
     read = names - opened.unreadable.keys()
     others = {name: record for name, record in known.stored.items() if name not in read}
     return replace(known, stored={**others, **opened.records})
-
-
-def read_file(file: Path, environ: Mapping[str, str]) -> Mapping[str, AssistantRecord]:
-    """Reads the file of assistants; without one there are none. Raises ConfigurationError."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file}: cannot be read ({error}); correct the file") from error
-    return read_assistants(text, str(file), environ)
 
 
 async def _read_stored(

@@ -13,7 +13,6 @@ from typing import Any
 
 from opentelemetry.trace import Tracer
 
-from agent.assistants import read_file
 from agent.listening import Process, refusal
 from agent.log_format import log_to_stderr
 from agent.log_lines import RepeatFilter, hide_callers
@@ -37,6 +36,7 @@ from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
 from llm_router.telemetry.opentelemetry import get_tracer
 from llm_router.telemetry.prometheus import process_registry
+from llm_router.voice.assistant_file import read_file
 
 log = logging.getLogger("agent.api")
 

@@ -81,9 +81,6 @@ class AgentSettings(Section):
     """The agent's first words. Empty: the greeting in PHRASES_FILE."""
     assistant_prompt_file: Path = Path("config/prompts/assistant.md")
     """File with the system prompt of the assistant."""
-    assistants_file: Path = Path("config/assistants.toml")
-    """File of assistants, a table for each (docs/assistants.md). A stored assistant stands before
-    one of the same name. Without the file, the settings here are the only one."""
     phone_file: Path = Path("config/phone.toml")
     """File of the telephone: numbers, trunks, opening hours (docs/phone.md). Without the file, no
     number is answered."""

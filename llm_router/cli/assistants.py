@@ -45,11 +45,11 @@ _FACTS = (*_VERSION, *_OWN, "source")
 
 @api_command(app, "list")
 async def list_(context: CommandContext) -> None:
-    """List the assistants that are stored, and over HTTP those of ASSISTANTS_FILE as well."""
+    """List the assistants that are stored, and those of ASSISTANTS_FILE."""
     items = [item async for item in context.api.list_items("/assistants", {})]
     context.out.json(items)
     rows = [[item[column] for column in _COLUMNS] for item in items]
-    empty = "no assistants are stored; calls have those of ASSISTANTS_FILE, or that of the settings"
+    empty = "none is stored, and none in ASSISTANTS_FILE; calls have the assistant of the settings"
     context.out.print_table(_COLUMNS, rows, empty)
 
 

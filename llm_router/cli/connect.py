@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from llm_router.api_client import ApiClient
@@ -19,6 +20,7 @@ from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.sealed_store import open_sealed_database
 from llm_router.store.webhooks import Webhooks
+from llm_router.voice.assistant_file import read_file
 
 _UNLIMITED = "1000000/second"
 """Requests of the operator of this machine, whose own process answers them."""
@@ -57,7 +59,7 @@ async def open_database() -> AsyncIterator[tuple[Database, Vault]]:
 
 def build_services(database: Database, vault: Vault) -> Services:
     """Builds the services of a process that works on the database itself."""
-    settings = load_section(StoreSettings)
+    settings, environ = load_section(StoreSettings), environment()
     return Services(
         database=database,
         store=SqlConnectionStore(
@@ -69,7 +71,8 @@ def build_services(database: Database, vault: Vault) -> Services:
         webhooks=Webhooks(database, vault),
         vault=vault,
         allowed_addresses=settings.allowed_addresses,
-        environ=environment(),
+        environ=environ,
+        assistants_in_file=partial(read_file, settings.assistants_file, environ),
         request_limit=RateLimit(_UNLIMITED),
     )
 

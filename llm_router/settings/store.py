@@ -1,5 +1,6 @@
 """Defines the settings of the store of connections, and of the clients of its API."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -40,6 +41,9 @@ class StoreSettings(Section):
     """Private addresses that connections of non-admins may lead to, besides the public internet:
     networks such as 10.0.0.0/8, host names, *.suffixes, separated by commas. Admins may use any
     address."""
+    assistants_file: Path = Path("config/assistants.toml")
+    """File of assistants, a table for each (docs/assistants.md). A stored assistant stands before
+    one of the same name. Without the file, the settings of the agent are the only one."""
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 2_000
     """Connections that may be stored in all."""
     max_connections_per_owner: Annotated[int, Field(ge=1, le=100_000)] = 200

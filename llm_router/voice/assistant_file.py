@@ -6,6 +6,7 @@ It is TOML: a table for each assistant, named like it, with the fields of the re
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from llm_router.errors import ConfigurationError
@@ -42,6 +43,17 @@ def read_assistants(
         except ConfigurationError as error:
             raise ConfigurationError(f"{where}: {error}") from None
     return found
+
+
+def read_file(file: Path, environ: Mapping[str, str]) -> Mapping[str, AssistantRecord]:
+    """Reads the file of assistants; without one there are none. Raises ConfigurationError."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: cannot be read ({error}); correct the file") from error
+    return read_assistants(text, str(file), environ)
 
 
 def write_assistants(records: Iterable[AssistantRecord]) -> str:

@@ -39,6 +39,32 @@ def test_a_call_that_cannot_be_is_refused(
     assert fault in here("phone", "call", *arguments, code=2).stderr
 
 
+def test_a_call_needs_an_assistant_that_is_stored_or_in_the_file(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """The default one would speak in the place of one that is not there."""
+    asked = ("phone", "call", NUMBER, "--assistant", "reminders")
+    refused = shell(*asked, code=2)
+    assert "there is no assistant 'reminders'" in refused.stderr
+    assert "llm-router assistants list" in refused.stderr
+    file = tmp_path / "calls.csv"
+    file.write_text(f"number,assistant\n{NUMBER},\n{NUMBER},reminders\n")
+    assert "calls.1.assistant: " in shell("phone", "schedule", "add", str(file), code=2).stderr
+    assert shell.json("phone", "schedule", "list") == []
+    shell("assistants", "add", "reminders")
+    assert shell.json(*asked)["assistant"] == "reminders"
+
+
+def test_an_assistant_of_the_file_may_call(here: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "assistants.toml"
+    file.write_text("[reminders]\n")
+    asked = ("phone", "call", NUMBER, "--assistant", "reminders")
+    assert here.json(*asked, ASSISTANTS_FILE=str(file))["assistant"] == "reminders"
+    listed = here.json("assistants", "list", ASSISTANTS_FILE=str(file))
+    assert [(each["name"], each["source"]) for each in listed] == [("reminders", "file")]
+    here(*asked, code=2)
+
+
 def test_a_file_is_planned_once_and_a_call_of_it_cancelled(here: Shell, tmp_path: Path) -> None:
     file = tmp_path / "calls.csv"
     file.write_text(f"number,idempotency_key\n{NUMBER},a\n+15550123457,b\n")

@@ -172,6 +172,7 @@ async def test_where_nothing_takes_calls_at_the_trunk_they_wait_with_that_reason
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("office")
 async def test_a_person_who_declines_at_the_telephone_counts_as_busy(stack: PhoneStack) -> None:
     async with called_phone(stack) as phone:
         planned = await place(stack, phone)

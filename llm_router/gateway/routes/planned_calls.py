@@ -3,11 +3,14 @@
 A plan is stored; of the HTTP processes, one at a time dials what is due.
 """
 
+import asyncio
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from llm_router.gateway.deps import CurrentActor, Deps
+from llm_router.gateway.deps import CurrentActor, Deps, Services
+from llm_router.gateway.errors import invalid_request
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.planned_calls import (
     CallPlans,
@@ -16,6 +19,7 @@ from llm_router.gateway.schemas.planned_calls import (
     PlannedCallQuery,
     PlannedCallRead,
 )
+from llm_router.voice.assistant import DEFAULT
 from llm_router.voice.phone.plan import CallPlan
 
 router = APIRouter(prefix="/calls", tags=["calls"])
@@ -33,6 +37,7 @@ PlannedId = Annotated[
 @router.post("", status_code=202, operation_id="placeCall", responses=problems(409))
 async def place(actor: CurrentActor, deps: Deps, plan: CallPlan) -> PlannedCallRead:
     """Plans a call to a number: at once, or at the earliest time that is given."""
+    await _require_assistants(deps, {("assistant",): plan.assistant})
     (call,) = await deps.planned_calls.plan(actor, [plan])
     return PlannedCallRead.of(call)
 
@@ -40,6 +45,10 @@ async def place(actor: CurrentActor, deps: Deps, plan: CallPlan) -> PlannedCallR
 @router.post("/planned", status_code=202, operation_id="planCalls", responses=problems(409))
 async def plan_all(actor: CurrentActor, deps: Deps, plans: CallPlans) -> PlannedCallList:
     """Plans several calls: all of them, or none."""
+    places: dict[tuple[str | int, ...], str] = {
+        ("calls", n, "assistant"): plan.assistant for n, plan in enumerate(plans.calls)
+    }
+    await _require_assistants(deps, places)
     calls = await deps.planned_calls.plan(actor, plans.calls)
     return PlannedCallList(items=[PlannedCallRead.of(call) for call in calls])
 
@@ -69,3 +78,28 @@ async def get_planned(actor: CurrentActor, deps: Deps, planned_id: PlannedId) ->
 async def cancel(actor: CurrentActor, deps: Deps, planned_id: PlannedId) -> PlannedCallRead:
     """Cancels a planned call that waits. One that is under way cannot be cancelled."""
     return PlannedCallRead.of(await deps.planned_calls.cancel(actor, planned_id))
+
+
+async def _require_assistants(deps: Services, wanted: Mapping[tuple[str | int, ...], str]) -> None:
+    """Refuses names of no assistant: the default one would speak in its place.
+
+    `wanted`: the names by their places in the body.
+    """
+    unknown = {*wanted.values()} - {"", DEFAULT}
+    if unknown:
+        unknown -= await deps.assistants.names()
+    if unknown:
+        unknown -= (await asyncio.to_thread(deps.assistants_in_file)).keys()
+    if unknown:
+        raise invalid_request(
+            [
+                {
+                    "type": "unknown_assistant",
+                    "loc": ("body", *place),
+                    "msg": f"there is no assistant {name!r}; `llm-router assistants list` names"
+                    " those that there are",
+                }
+                for place, name in wanted.items()
+                if name in unknown
+            ]
+        )
