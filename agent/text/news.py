@@ -11,7 +11,7 @@ VISITORS = "visitor-"
 _PLACE = re.compile(r"(\d{1,9})\.(\d{1,9})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Place:
     """How far a reader is: up to item `number`, and `read` characters of the reply after it."""
 

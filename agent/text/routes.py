@@ -30,6 +30,8 @@ from llm_router.voice.site import Mode
 _MAX_BODY = 100_000
 """Bytes of a message; the settings allow fewer characters."""
 
+_PLACE = Header(max_length=40, pattern=r"^\d{1,9}\.\d{1,9}$")
+
 _bearer = HTTPBearer(
     scheme_name="Conversation",
     auto_error=False,
@@ -144,15 +146,24 @@ def _add_messages(
         responses=problems(401, 403, 409, 413, 422, 429, 503),
         openapi_extra=body_of(MessageCreate),
     )
-    async def send(request: Request, talk: Annotated[_Talk, Depends(may_write)]) -> Response:
-        """Sends a message. The answer has it, and the reply as it is written, as events."""
+    async def send(
+        request: Request,
+        talk: Annotated[_Talk, Depends(may_write)],
+        last_event_id: Annotated[str | None, _PLACE] = None,
+    ) -> Response:
+        """Sends a message. The answer has it, and the reply as it is written, as events.
+
+        With `Last-Event-ID` it also has what came between that event and the message, such as what
+        was said in another tab.
+        """
         if "text" not in modes_of(talk.visitor.site):
             raise not_in_writing()
         body = await read_body(request, MessageCreate, _MAX_BODY)
         context = context_of(body.context, talk.visitor, options.site_secrets, clock.wall())
         message = Message(id=body.id, text=body.text, context=context, language=body.language)
         place = await conversations.ask(talk.conversation, talk.visitor, message)
-        return event_stream(conversations.follow(talk.conversation, place))
+        read = Place.parse(last_event_id or "") or place
+        return event_stream(conversations.follow(talk.conversation, min(place, read)))
 
 
 def _add_following(
@@ -168,7 +179,7 @@ def _add_following(
     )
     async def events(
         talk: Annotated[_Talk, Depends(may_read)],
-        last_event_id: Annotated[str, Header(max_length=40, pattern=r"^\d{1,9}\.\d{1,9}$")] = "0.0",
+        last_event_id: Annotated[str, _PLACE] = "0.0",
     ) -> Response:
         """Sends all that comes after an event, until nothing is under way: without one, all."""
         place = Place.parse(last_event_id) or Place()

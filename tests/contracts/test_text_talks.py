@@ -121,6 +121,21 @@ async def test_a_message_sent_again_is_not_answered_again(served: Texting) -> No
     assert len(served.model.requests) == 1
 
 
+async def test_a_page_that_says_how_far_it_has_read_also_gets_what_another_tab_has_said(
+    served: Texting,
+) -> None:
+    visitor = await served.visiting()
+    await visitor.say("When do you open?")
+    await visitor.say("And on Sunday?")
+    answer = await visitor.say("And on Monday?", after="3.0")
+    items = [event for event in events_of(answer.text) if event.name == "item"]
+    assert [event.id for event in items] == ["4.0", "5.0", "6.0", "7.0"]
+    assert [event.data["text"] for event in items][::2] == ["And on Sunday?", "And on Monday?"]
+    ahead = await visitor.say("And on Tuesday?", after="99.0")
+    assert [event.id for event in events_of(ahead.text) if event.name == "item"] == ["8.0", "9.0"]
+    problem(await visitor.say("Hello?", after="nowhere"), 422, "invalid-request")
+
+
 @pytest.mark.parametrize("chosen", ["voiced-3", "lost-100", "visitor-1"])
 async def test_a_visitor_who_chooses_an_id_of_the_servers_own_hides_no_item(
     served: Texting, chosen: str

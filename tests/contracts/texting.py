@@ -78,10 +78,14 @@ class Visitor:
         url = f"/api/visitor{path}"
         return await self.client.request(method, url, params=site, headers=headers, **options)
 
-    async def say(self, text: str, message_id: str = "", **more: Any) -> httpx2.Response:
+    async def say(
+        self, text: str, message_id: str = "", *, after: str = "", **more: Any
+    ) -> httpx2.Response:
+        """Sends a message; `after` is the id of the last event that this page has read."""
         self.count += 1
         body = {"id": message_id or f"message-{self.count:04}", "text": text, **more}
-        answer = await self.ask("POST", "/conversation/messages", json=body)
+        headers = {"Last-Event-ID": after}
+        answer = await self.ask("POST", "/conversation/messages", json=body, headers=headers)
         self.seen += events_of(answer.text)
         return answer
 

@@ -6,8 +6,9 @@
  */
 
 import { CONVERSATION, type Door, Refused, request, requestConversation, Unreachable } from "./api";
+import { answerTo, eventsOf, type ServerEvent } from "./events";
 import { readConversation, storeConversation } from "./settings";
-import { pause, within } from "./time";
+import { pause } from "./time";
 import type { Segment } from "./transcript";
 import { type Notice, type Phase, trouble, type Trouble } from "./words";
 
@@ -18,7 +19,7 @@ export interface TextEvents {
   segment(segment: Segment): void;
   /** A message of this page has arrived. */
   sent(id: string): void;
-  /** A message of this page is one that the server never takes. */
+  /** A message of this page is one that the server never takes, or may have answered before it forgot it. */
   refused(id: string): void;
   /** The assistant has ended the conversation. */
   ended(): void;
@@ -28,13 +29,6 @@ export interface TextEvents {
   deleted(): void;
   /** null removes the last notice. */
   notice(notice: Notice | null): void;
-}
-
-/** An event of the server's stream; `id` is empty for one that is no place to come back to. */
-interface ServerEvent {
-  readonly id: string;
-  readonly name: string;
-  readonly data: Record<string, unknown>;
 }
 
 /** What one tab tells the others: that there is something to read, or the token of what the visitor has deleted. */
@@ -49,8 +43,6 @@ const AGAIN_MS = [250, 500, 1_000, 2_000, 4_000, 8_000];
 const MOST_WAITS = 40;
 /** The longest time (ms) that the server may ask for between two tries. */
 const LONGEST_WAIT_MS = 60_000;
-/** Time (ms) without a byte after which a connection counts as dead: the server gives a sign of life every 15 s. */
-const SILENT_MS = 40_000;
 const MESSAGE_ID_BYTES = 12;
 
 const TROUBLES: Readonly<Record<string, Trouble>> = {
@@ -63,6 +55,8 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
 };
 /** Of refusals without a kind: by what stands before the server. */
 const TROUBLES_BY_STATUS: Readonly<Record<number, Trouble>> = { 403: "not-allowed", 413: "message-too-long" };
+/** Refusals of a conversation that is over: the next message begins another one. */
+const OVER = ["unknown-conversation", "conversation-ended", "conversation-spent"];
 /** Status codes of refusals that may pass, besides those of a server in trouble. */
 const MAY_PASS = [408, 425, 429];
 
@@ -82,6 +76,10 @@ export class TextTalk {
   /** The state of the conversation when it was last read to the end. */
   #state = "";
   #isSilent = false;
+  /** Whether another tab has said something since the last request began. */
+  #isBehind = false;
+  /** Messages of this page that the server may have without our knowing it. */
+  readonly #uncertain = new Set<string>();
   #reading: AbortController | null = null;
   #following: Promise<void> | null = null;
   #beginning: Promise<string> | null = null;
@@ -96,7 +94,7 @@ export class TextTalk {
   /** Hears what other tabs do, until the signal. */
   listen(signal: AbortSignal): void {
     const tabs = (this.#tabs = tabsOf(this.#door().site ?? ""));
-    tabs?.addEventListener("message", ({ data }: MessageEvent<TabNews>) => (data.deleted ? this.#lost(data.deleted) : void this.follow()));
+    tabs?.addEventListener("message", ({ data }: MessageEvent<TabNews>) => (data.deleted ? this.#lost(data.deleted) : this.#hear()));
     signal.addEventListener("abort", () => {
       tabs?.close();
       this.#tabs = null;
@@ -123,9 +121,20 @@ export class TextTalk {
   async follow(): Promise<void> {
     if (this.#following) return this.#following;
     if (!this.#adopt() || this.#reading) return;
-    const reading = this.#read((signal) => this.#request("/events", { headers: { "last-event-id": this.#place }, signal }));
+    const reading = this.#read((signal) => this.#requestRest(signal));
     this.#following = reading.catch((error: unknown) => this.#lose(error)).finally(() => (this.#following = null));
     await this.#following;
+    this.#catchUp();
+  }
+
+  /** Reads what another tab has said: at once, or after what is being read. */
+  #hear(): void {
+    this.#isBehind = true;
+    this.#catchUp();
+  }
+
+  #catchUp(): void {
+    if (this.#isBehind && !this.#following && !this.#reading) void this.follow();
   }
 
   /** Reads until the conversation is in writing: the call of the page before is about to end. */
@@ -157,9 +166,9 @@ export class TextTalk {
       try {
         await this.token();
         if (!isDue()) break;
-        const options = { method: "POST", headers: { "content-type": "application/json" }, body };
-        await this.#read((signal) => this.#request("/messages", { ...options, signal }));
+        await this.#read((signal) => this.#post(id, body, signal));
         this.#tabs?.postMessage({});
+        this.#catchUp();
         return;
       } catch (error) {
         if (!(await this.#mayTryAgain(error, id))) return;
@@ -192,6 +201,25 @@ export class TextTalk {
     return request(this.#door(), `${CONVERSATION}${path}`, this.#token, options);
   }
 
+  /** Requests all that comes after the place that was reached. */
+  #requestRest(signal: AbortSignal): Promise<Response> {
+    this.#isBehind = false;
+    return this.#request("/events", { headers: { "last-event-id": this.#place }, signal });
+  }
+
+  /** Sends a message. The answer has what another tab has said before it as well. */
+  async #post(id: string, body: string, signal: AbortSignal): Promise<Response> {
+    const isFirst = !this.#uncertain.has(id);
+    this.#uncertain.add(id);
+    const headers = { "content-type": "application/json", "last-event-id": this.#place };
+    try {
+      return await this.#request("/messages", { method: "POST", headers, body, signal });
+    } catch (error) {
+      if (isFirst && error instanceof Refused && error.status < 500) this.#uncertain.delete(id);
+      throw error;
+    }
+  }
+
   /**
    * Reads a stream to its end, and what is missing when it breaks off. The first request is sent until something comes of
    * it: the server knows a message that it has. Throws Refused if it is refused, Unreachable if nothing comes.
@@ -200,7 +228,7 @@ export class TextTalk {
     this.stop();
     const reading = (this.#reading = new AbortController());
     const { signal } = reading;
-    const again = (asking: AbortSignal) => this.#request("/events", { headers: { "last-event-id": this.#place }, signal: asking });
+    const again = (asking: AbortSignal) => this.#requestRest(asking);
     try {
       let ask = first;
       for (let tries = 0; !signal.aborted; tries += 1) {
@@ -246,11 +274,16 @@ export class TextTalk {
       this.#words = "";
       this.#place = id;
       const isCaller = data.role === "user";
-      if (isCaller) this.#events.sent(String(data.id));
+      if (isCaller) this.#sent(String(data.id));
       const name = isCaller ? String(data.id) : `item-${Number(data.number)}`;
       this.#tell({ id: name, who: isCaller ? "caller" : "agent", text: String(data.text ?? ""), final: true });
     }
     return false;
+  }
+
+  #sent(id: string): void {
+    this.#uncertain.delete(id);
+    this.#events.sent(id);
   }
 
   #tell(segment: Segment): void {
@@ -265,10 +298,13 @@ export class TextTalk {
       this.#fail(trouble("server-unreachable"));
       return false;
     }
-    if (error.kind === "unknown-conversation" || error.kind === "conversation-ended" || error.kind === "conversation-spent") {
+    if (OVER.includes(error.kind)) {
       this.#forget();
       this.#events.forgotten();
-      return true;
+      if (!this.#uncertain.delete(id)) return true;
+      this.#events.refused(id); // its reply may have ended the conversation: it is not to be carried out twice
+      this.#fail(trouble("message-uncertain"));
+      return false;
     }
     if (error.kind === "busy" || error.kind === "conversation-in-call") {
       await pause(waitAfter(error, 1_000));
@@ -327,56 +363,10 @@ function waitAfter(failure: unknown, usual = 0): number {
   return asked === null ? usual * (0.5 + Math.random()) : Math.min(asked * 1_000, LONGEST_WAIT_MS);
 }
 
-/** Asks the server; a request that is given up goes no further. Throws if it fails, or is silent for long. */
-async function answerTo(ask: (signal: AbortSignal) => Promise<Response>, signal: AbortSignal): Promise<Response> {
-  const asking = new AbortController();
-  const giveUp = () => asking.abort();
-  signal.addEventListener("abort", giveUp, { once: true });
-  try {
-    return await within(SILENT_MS, ask(asking.signal));
-  } catch (error) {
-    giveUp();
-    throw error;
-  }
-}
-
 /** Returns the way to the other tabs; null where the browser keeps a page's storage from it. */
 function tabsOf(site: string): BroadcastChannel | null {
   try {
     return new BroadcastChannel(`patchbay.${site}`);
-  } catch {
-    return null;
-  }
-}
-
-/** Yields the events of an answer as they come. Throws Unreachable if it breaks off, or is silent for long. */
-export async function* eventsOf(answer: Response): AsyncGenerator<ServerEvent> {
-  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    let piece: ReadableStreamReadResult<string> | undefined;
-    try {
-      piece = await (reader && within(SILENT_MS, reader.read()));
-    } catch (cause) {
-      void reader?.cancel().catch(() => undefined);
-      throw new Unreachable("the answer broke off", { cause });
-    }
-    if (!piece || piece.done) return;
-    const blocks = (rest + piece.value).split("\n\n");
-    rest = blocks.pop() ?? "";
-    for (const block of blocks) {
-      const event = parsed(block);
-      if (event) yield event;
-    }
-  }
-}
-
-function parsed(block: string): ServerEvent | null {
-  const fields = new Map(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
-  const name = fields.get("event");
-  if (!name) return null;
-  try {
-    return { id: fields.get("id") ?? "", name, data: JSON.parse(fields.get("data") ?? "{}") as Record<string, unknown> };
   } catch {
     return null;
   }

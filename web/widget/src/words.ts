@@ -29,6 +29,7 @@ export type Trouble =
   | "microphone-lost"
   | "sound-blocked"
   | "message-not-sent"
+  | "message-uncertain"
   | "message-not-stored"
   | "rating-not-stored"
   | "not-done";

@@ -149,6 +149,61 @@ test("a conversation that is over is followed by a new one", async () => {
   expect(seen.phases).toContain("forgotten");
 });
 
+const lost: Answer = (response) => response.destroy();
+
+test.each([
+  ["broke off", lost],
+  ["came from a server in trouble", refusal(500, "internal-error")],
+])("a message whose answer %s is given back where its conversation has ended meanwhile", async (_, first) => {
+  const { text, seen } = talk(await serve(first, refusal(409, "conversation-ended"), events(item(1, "user", "And now?", "m-2"), END)));
+  await text.send("m-1", "Cancel my order");
+  await text.send("m-1", "Cancel my order", () => !seen.phases.includes("refused m-1"));
+  expect(seen.phases).toContain("refused m-1");
+  expect(seen.notices.at(-1)).toBe("message-uncertain");
+  expect(posted()).toHaveLength(2);
+  await text.send("m-2", "And now?");
+  expect(posted().at(-1)?.headers.authorization).not.toBe("Bearer token-1");
+  expect(seen.sent).toEqual(["m-2"]);
+});
+
+test("a message that was refused for a while begins another conversation once its own has ended", async () => {
+  const { text, seen } = talk(await serve(refusal(429, "busy"), events(END), refusal(409, "conversation-ended"), events(item(1, "user", "Hi?", "m-1"), END)));
+  await text.send("m-1", "Hi?");
+  expect(seen.sent).toEqual(["m-1"]);
+  expect(seen.phases).not.toContain("refused m-1");
+});
+
+test("a message says how far the page has read, so that what another tab has said before it comes along", async () => {
+  const url = await serve(events(item(1, "user", "Hi?", "m-1"), END), events(item(2, "user", "Else?", "m-9"), item(3, "user", "When?", "m-2"), END));
+  const { text, seen } = talk(url);
+  await text.send("m-1", "Hi?");
+  await text.send("m-2", "When?");
+  expect(posted().map(({ headers }) => headers["last-event-id"])).toEqual(["0.0", "1.0"]);
+  expect([...seen.segments.values()].map((segment) => segment.text)).toEqual(["Hi?", "Else?", "When?"]);
+});
+
+test("what another tab says while this one reads is read after that", async () => {
+  let finish: (() => void) | undefined;
+  const held: Answer = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream", "access-control-allow-origin": "*" });
+    response.write(item(1, "user", "Hi?", "m-1"));
+    finish = () => response.end(END);
+  };
+  const url = await serve(held, events(item(2, "user", "Else?", "m-9"), END));
+  const { text, seen } = talk(url);
+  const sent = text.send("m-1", "Hi?");
+  await vi.waitUntil(() => seen.sent.includes("m-1"));
+  const [tab, last] = [new BroadcastChannel("patchbay.site_1"), new BroadcastChannel("patchbay.site_1")];
+  const heard = new Promise((resolve) => last.addEventListener("message", resolve));
+  tab.postMessage({});
+  await heard;
+  finish?.();
+  await sent;
+  await vi.waitUntil(() => seen.segments.size === 2);
+  expect(asked.at(-1)?.headers["last-event-id"]).toBe("1.0");
+  for (const each of [tab, last]) each.close();
+});
+
 test("a message says what the page knows and its language", async () => {
   const { text } = talk(await serve(events(item(1, "user", "Hi?", "m-1"), END)));
   await text.send("m-1", "Hi?");

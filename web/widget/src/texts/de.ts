@@ -60,6 +60,8 @@ export default {
   "microphone-lost": "Das Mikrofon hat aufgehört. Drücken Sie den Knopf, um weiterzusprechen.",
   "sound-blocked": "Der Browser hält die Stimme zurück.",
   "message-not-sent": "Ihre Nachricht ließ sich nicht senden. Sie geht mit der nächsten hinaus.",
+  "message-uncertain":
+    "Das Gespräch ist inzwischen zu Ende. Ihre Nachricht ist vielleicht angekommen: Senden Sie sie bei Bedarf noch einmal.",
   "message-not-stored": "Ihre Nachricht ließ sich nicht speichern. Senden Sie sie noch einmal, oder bleiben Sie in der Leitung.",
   "rating-not-stored": "Ihre Bewertung ließ sich nicht speichern. Senden Sie sie noch einmal.",
   "not-done": "Das hat nicht geklappt. Versuchen Sie es gleich noch einmal.",

@@ -60,6 +60,7 @@ const english = {
   "microphone-lost": "The microphone has stopped. Press the button to go on talking.",
   "sound-blocked": "The browser is holding back the voice.",
   "message-not-sent": "Your message could not be sent. It goes out with the next one.",
+  "message-uncertain": "The conversation has ended meanwhile. Your message may have arrived: send it again if need be.",
   "message-not-stored": "Your message could not be stored. Send it again, or stay on the line.",
   "rating-not-stored": "Your rating could not be stored. Send it again.",
   "not-done": "That did not work. Try again in a moment.",

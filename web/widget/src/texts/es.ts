@@ -60,6 +60,8 @@ export default {
   "microphone-lost": "El micrófono se ha detenido. Pulse el botón para seguir hablando.",
   "sound-blocked": "El navegador está reteniendo la voz.",
   "message-not-sent": "No se pudo enviar su mensaje. Saldrá con el siguiente.",
+  "message-uncertain":
+    "La conversación ha terminado entretanto. Es posible que su mensaje haya llegado: envíelo de nuevo si hace falta.",
   "message-not-stored": "No se pudo guardar su mensaje. Envíelo de nuevo o siga en línea.",
   "rating-not-stored": "No se pudo guardar su valoración. Envíela de nuevo.",
   "not-done": "No ha funcionado. Inténtelo de nuevo en un momento.",

@@ -60,6 +60,8 @@ export default {
   "microphone-lost": "Le micro s’est arrêté. Appuyez sur le bouton pour continuer à parler.",
   "sound-blocked": "Le navigateur retient la voix.",
   "message-not-sent": "Votre message n’a pas pu être envoyé. Il partira avec le prochain.",
+  "message-uncertain":
+    "L’échange est terminé entre-temps. Votre message est peut-être arrivé : renvoyez-le si nécessaire.",
   "message-not-stored": "Votre message n’a pas pu être enregistré. Renvoyez-le, ou restez en ligne.",
   "rating-not-stored": "Votre avis n’a pas pu être enregistré. Renvoyez-le.",
   "not-done": "Cela n’a pas marché. Réessayez dans un instant.",

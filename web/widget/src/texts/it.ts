@@ -60,6 +60,8 @@ export default {
   "microphone-lost": "Il microfono si è fermato. Prema il pulsante per continuare a parlare.",
   "sound-blocked": "Il browser trattiene la voce.",
   "message-not-sent": "Non è stato possibile inviare il messaggio. Partirà con il prossimo.",
+  "message-uncertain":
+    "La conversazione nel frattempo è terminata. Il messaggio potrebbe essere arrivato: lo reinvii se necessario.",
   "message-not-stored": "Non è stato possibile salvare il messaggio. Lo reinvii, o resti in linea.",
   "rating-not-stored": "Non è stato possibile salvare la valutazione. La reinvii.",
   "not-done": "Non ha funzionato. Riprovi tra un momento.",

@@ -60,6 +60,8 @@ export default {
   "microphone-lost": "De microfoon is gestopt. Druk op de knop om verder te praten.",
   "sound-blocked": "De browser houdt de stem tegen.",
   "message-not-sent": "Uw bericht kon niet worden verstuurd. Het gaat met het volgende mee.",
+  "message-uncertain":
+    "Het gesprek is intussen afgelopen. Uw bericht is misschien aangekomen: verstuur het zo nodig opnieuw.",
   "message-not-stored": "Uw bericht kon niet worden opgeslagen. Verstuur het opnieuw, of blijf aan de lijn.",
   "rating-not-stored": "Uw beoordeling kon niet worden opgeslagen. Verstuur die opnieuw.",
   "not-done": "Dat is niet gelukt. Probeer het zo nog eens.",

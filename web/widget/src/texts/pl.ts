@@ -60,6 +60,8 @@ export default {
   "microphone-lost": "Mikrofon przestał działać. Naciśnij przycisk, aby mówić dalej.",
   "sound-blocked": "Przeglądarka wstrzymuje głos.",
   "message-not-sent": "Nie udało się wysłać wiadomości. Pójdzie razem z następną.",
+  "message-uncertain":
+    "Rozmowa w międzyczasie się zakończyła. Wiadomość mogła dotrzeć: wyślij ją ponownie, jeśli trzeba.",
   "message-not-stored": "Nie udało się zapisać wiadomości. Wyślij ją ponownie albo zostań na linii.",
   "rating-not-stored": "Nie udało się zapisać oceny. Wyślij ją ponownie.",
   "not-done": "Nie udało się. Proszę spróbować ponownie za chwilę.",

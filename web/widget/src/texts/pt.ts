@@ -60,6 +60,8 @@ export default {
   "microphone-lost": "O microfone parou. Pressione o botão para continuar falando.",
   "sound-blocked": "O navegador está retendo a voz.",
   "message-not-sent": "Não foi possível enviar sua mensagem. Ela seguirá com a próxima.",
+  "message-uncertain":
+    "A conversa terminou nesse meio-tempo. Sua mensagem pode ter chegado: envie de novo se for preciso.",
   "message-not-stored": "Não foi possível guardar sua mensagem. Envie de novo ou continue na linha.",
   "rating-not-stored": "Não foi possível guardar sua avaliação. Envie de novo.",
   "not-done": "Não deu certo. Tente novamente daqui a pouco.",

@@ -59,6 +59,7 @@ export default {
   "microphone-lost": "麦克风已停止。请按按钮继续说话。",
   "sound-blocked": "浏览器阻止了声音播放。",
   "message-not-sent": "您的消息未能发送，将随下一条一起发出。",
+  "message-uncertain": "对话已在此期间结束。您的消息可能已送达，如有需要请重新发送。",
   "message-not-stored": "您的留言未能保存。请重新发送，或继续等待。",
   "rating-not-stored": "您的评分未能保存。请重新发送。",
   "not-done": "操作未成功，请稍后再试。",
