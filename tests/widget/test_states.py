@@ -68,6 +68,7 @@ CUT_OFF = """
 }
 """
 """Lists the controls of which a part cannot be scrolled into sight."""
+MOVING = "document.querySelector('patchbay-widget').shadowRoot.getAnimations().length"
 FOCUSED = "widget => widget.shadowRoot.activeElement?.id ?? null"
 
 
@@ -132,6 +133,15 @@ async def test_a_printed_page_is_without_the_widget(gallery: tuple[Browser, str]
     async with shown(*gallery, "closed", Display()) as page:
         await page.emulate_media(media="print")
         await expect(page.get_by_role("button", name="Talk to us")).to_be_hidden()
+
+
+async def test_nothing_moves_for_a_visitor_who_wants_less_movement(
+    gallery: tuple[Browser, str],
+) -> None:
+    async with shown(*gallery, "queue", Display()) as page:
+        assert await page.evaluate(MOVING) == 0
+        await page.emulate_media(reduced_motion="no-preference")
+        await page.wait_for_function(f"{MOVING} > 0")
 
 
 @pytest.mark.parametrize("side", ["top", "bottom"])
