@@ -69,6 +69,27 @@ CUT_OFF = """
 """
 """Lists the controls of which a part cannot be scrolled into sight."""
 MOVING = "document.querySelector('patchbay-widget').shadowRoot.getAnimations().length"
+THEME = """
+  patchbay-widget { --patchbay-accent: rgb(122, 31, 92); --patchbay-font: Georgia, serif; }
+  patchbay-widget { --patchbay-accent-dark: rgb(240, 160, 210); --patchbay-ink: rgb(1, 2, 3); }
+  patchbay-widget::part(button) { border-radius: 18px; }
+  patchbay-widget::part(message) { outline: 2px solid rgb(9, 9, 9); }
+"""
+"""As docs/widget.md shows it."""
+LOOKS = """
+(widget) => {
+  const style = (name) => getComputedStyle(widget.shadowRoot.querySelector(`[part=${name}]`));
+  const parts = "button panel header conversation message talk input send".split(" ");
+  return {
+    accents: ["button", "talk"].map((name) => style(name).backgroundColor),
+    font: style("message").fontFamily,
+    ink: style("message").color,
+    corner: style("button").borderRadius,
+    outline: style("message").outlineColor,
+    missing: parts.filter((name) => !widget.shadowRoot.querySelector(`[part=${name}]`)),
+  };
+}
+"""
 FOCUSED = "widget => widget.shadowRoot.activeElement?.id ?? null"
 
 
@@ -133,6 +154,38 @@ async def test_a_printed_page_is_without_the_widget(gallery: tuple[Browser, str]
     async with shown(*gallery, "closed", Display()) as page:
         await page.emulate_media(media="print")
         await expect(page.get_by_role("button", name="Talk to us")).to_be_hidden()
+
+
+async def test_variables_and_parts_change_how_it_appears(gallery: tuple[Browser, str]) -> None:
+    talks = {}
+    for scheme in SCHEMES:
+        async with shown(*gallery, "typed", Display(scheme=scheme)) as page:
+            await page.add_style_tag(content=THEME)
+            looks = await page.locator("patchbay-widget").evaluate(LOOKS)
+            button, talks[scheme] = looks["accents"]
+            assert (button, looks["corner"]) == ("rgb(122, 31, 92)", "18px")
+            assert looks["font"] == "Georgia, serif"
+            assert looks["outline"] == "rgb(9, 9, 9)"
+            assert looks["missing"] == []
+            assert (looks["ink"] == "rgb(1, 2, 3)") == (scheme == "light")
+    assert talks == {"light": "rgb(122, 31, 92)", "dark": "rgb(240, 160, 210)"}
+
+
+async def test_the_button_stands_at_the_side_that_the_page_names(
+    gallery: tuple[Browser, str],
+) -> None:
+    for language, side, is_left in (
+        ("en", "end", False),
+        ("en", "start", True),
+        ("ar", "start", False),
+    ):
+        async with shown(*gallery, "typed", Display(language)) as page:
+            widget = page.locator("patchbay-widget")
+            await widget.evaluate("(each, side) => each.setAttribute('side', side)", side)
+            for part in ("button", "panel"):
+                box = await widget.locator(f"[part={part}]").bounding_box()
+                assert box
+                assert (box["x"] + box["width"] / 2 < WINDOW[0] / 2) == is_left, (language, part)
 
 
 async def test_nothing_moves_for_a_visitor_who_wants_less_movement(
