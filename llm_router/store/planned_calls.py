@@ -74,7 +74,7 @@ class PlannedCalls:
 
     async def plan(self, actor: Actor, plans: Sequence[CallPlan]) -> Sequence[PlannedCall]:
         """Stores all plans or none; one with an idempotency key that is known stays as it was."""
-        _require(actor)
+        require_planner(actor)
         now = utc_now(self._clock)
         new = [planned(p, call_id=str(uuid4()), author=actor.name, now=now) for p in plans]
         async with self._database.writing() as db:
@@ -95,7 +95,7 @@ class PlannedCalls:
         offset: int = 0,
     ) -> tuple[Sequence[PlannedCall], int]:
         """Lists planned calls, the latest first, and the number of all."""
-        _require(actor)
+        require_planner(actor)
         matching = [] if status is None else [_C.status == status]
         count = select(func.count()).select_from(planned_calls).where(*matching)
         rows = select(planned_calls).where(*matching).order_by(_C.created_at.desc(), _C.id)
@@ -105,13 +105,13 @@ class PlannedCalls:
             return [_call(row) for row in page], total
 
     async def get(self, actor: Actor, call_id: str) -> PlannedCall:
-        _require(actor)
+        require_planner(actor)
         async with self._database.reading() as db:
             return await _get(db, call_id)
 
     async def cancel(self, actor: Actor, call_id: str) -> PlannedCall:
         """Takes back a call that waits. Raises ConflictError for one that is under way or done."""
-        _require(actor)
+        require_planner(actor)
         now = utc_now(self._clock)
         async with self._database.writing() as db:
             values = {"status": "cancelled", "next_at": None, "updated_at": now}
@@ -297,7 +297,7 @@ async def _refuse_too_many(db: AsyncConnection) -> None:
         )
 
 
-def _require(actor: Actor) -> None:
+def require_planner(actor: Actor) -> None:
     """Raises ForbiddenError unless the actor may call people."""
     if not may_act(actor, "test") or actor.pools is not None:
         why = (

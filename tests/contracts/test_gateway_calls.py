@@ -12,6 +12,7 @@ import pytest
 from llm_router.clock import SystemClock
 from llm_router.gateway.call_stream import follow_call, follow_calls
 from llm_router.store.calls import CallStore
+from llm_router.voice.assistant import AssistantRecord
 from llm_router.voice.calls import TRIAL, Call, CallAgent, CallFacts, CallItem
 from tests.contracts.databases import Files
 from tests.contracts.gateway import Gateway, gateway_on, problem
@@ -225,3 +226,23 @@ async def test_what_a_supervisor_asks_for_is_bounded(
         right = {"text": "Hello."} if action == "whisper" else {}
         problem(await gateway.call("admin", "POST", absent, right), 404)
     assert supervisor.done == []
+
+
+async def test_no_call_is_planned_with_an_assistant_that_there_is_not(files: Files) -> None:
+    in_file = {"desk": AssistantRecord(name="desk")}
+    async with gateway_on(await files.new(), assistants_in_file=lambda: in_file) as gateway:
+        made = await gateway.call("editor", "POST", "/assistants", {"name": "shop"})
+        assert made.status_code == 201
+        plans = [
+            {"number": f"+1555012345{place}", "assistant": name}
+            for place, name in enumerate(("", "default", "desk", "shop"))
+        ]
+        misspelt = {"number": "+15550123459", "assistant": "shpo"}
+        for path, body in (("/calls", misspelt), ("/calls/planned", {"calls": [*plans, misspelt]})):
+            refused = problem(await gateway.call("operator", "POST", path, body), 422)
+            assert "no assistant 'shpo'" in refused["detail"]
+        problem(await gateway.call("viewer", "POST", "/calls", misspelt), 403)
+        answer = await gateway.call("operator", "POST", "/calls/planned", {"calls": plans})
+        assert answer.status_code == 202
+        planned = await gateway.call("operator", "GET", "/calls/planned")
+        assert planned.json()["total"] == len(plans)

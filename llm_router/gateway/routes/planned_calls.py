@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
+from llm_router.connections.access import Actor
 from llm_router.gateway.deps import CurrentActor, Deps, Services
 from llm_router.gateway.errors import invalid_request
 from llm_router.gateway.openapi import problems
@@ -19,6 +20,7 @@ from llm_router.gateway.schemas.planned_calls import (
     PlannedCallQuery,
     PlannedCallRead,
 )
+from llm_router.store.planned_calls import require_planner
 from llm_router.voice.assistant import DEFAULT
 from llm_router.voice.phone.plan import CallPlan
 
@@ -37,7 +39,7 @@ PlannedId = Annotated[
 @router.post("", status_code=202, operation_id="placeCall", responses=problems(409))
 async def place(actor: CurrentActor, deps: Deps, plan: CallPlan) -> PlannedCallRead:
     """Plans a call to a number: at once, or at the earliest time that is given."""
-    await _require_assistants(deps, {("assistant",): plan.assistant})
+    await _require_assistants(actor, deps, {("assistant",): plan.assistant})
     (call,) = await deps.planned_calls.plan(actor, [plan])
     return PlannedCallRead.of(call)
 
@@ -48,7 +50,7 @@ async def plan_all(actor: CurrentActor, deps: Deps, plans: CallPlans) -> Planned
     places: dict[tuple[str | int, ...], str] = {
         ("calls", n, "assistant"): plan.assistant for n, plan in enumerate(plans.calls)
     }
-    await _require_assistants(deps, places)
+    await _require_assistants(actor, deps, places)
     calls = await deps.planned_calls.plan(actor, plans.calls)
     return PlannedCallList(items=[PlannedCallRead.of(call) for call in calls])
 
@@ -80,11 +82,14 @@ async def cancel(actor: CurrentActor, deps: Deps, planned_id: PlannedId) -> Plan
     return PlannedCallRead.of(await deps.planned_calls.cancel(actor, planned_id))
 
 
-async def _require_assistants(deps: Services, wanted: Mapping[tuple[str | int, ...], str]) -> None:
+async def _require_assistants(
+    actor: Actor, deps: Services, wanted: Mapping[tuple[str | int, ...], str]
+) -> None:
     """Refuses names of no assistant: the default one would speak in its place.
 
     `wanted`: the names by their places in the body.
     """
+    require_planner(actor)  # else the refusal says which names there are
     unknown = {*wanted.values()} - {"", DEFAULT}
     if unknown:
         unknown -= await deps.assistants.names()
