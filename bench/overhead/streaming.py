@@ -10,8 +10,6 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 
-import httpx2
-
 from bench.overhead.deciding import measure_memory
 from bench.peers.bare_stream import bare_stream
 from bench.peers.runner import Ask, OpenContender
@@ -72,7 +70,7 @@ class Crowd:
 @asynccontextmanager
 async def bare_on_our_network(base_urls: Sequence[str]) -> AsyncIterator[Ask]:
     """Opens httpx2 on the network that our provider uses."""
-    transport = Transport(Network(), False, httpx2.Limits())
+    transport = Transport(Network(), verify=False)
     async with bare_stream(base_urls, transport) as ask:
         yield ask
 

@@ -22,7 +22,7 @@ import httpcore2
 import httpx2
 
 from llm_router.errors import AddressRefusedError
-from llm_router.net.network import IdleLimit, Network, Transport
+from llm_router.net.network import KEEPALIVE_EXPIRY, IdleLimit, Network, Transport
 from llm_router.net.resolver import RESOLVER
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
@@ -191,7 +191,7 @@ def guarded_transport(
     guard: AddressGuard,
     *,
     verify: ssl.SSLContext | bool = True,
-    limits: httpx2.Limits | None = None,
+    keepalive_expiry: float = KEEPALIVE_EXPIRY,
     idle: IdleLimit | None = None,
 ) -> Transport:
     """Makes a transport for `httpx2.AsyncClient` that dials only addresses allowed by `guard`.
@@ -199,7 +199,7 @@ def guarded_transport(
     Names are resolved once for each new connection, not for requests on an open one. Proxies from
     the environment are ignored: a proxy would resolve the names itself.
     """
-    return Transport(_GuardedNetwork(guard, idle), verify, limits or httpx2.Limits())
+    return Transport(_GuardedNetwork(guard, idle), verify, keepalive_expiry)
 
 
 class _GuardedNetwork(httpcore2.AsyncNetworkBackend):

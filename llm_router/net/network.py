@@ -21,8 +21,11 @@ import httpx2
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from llm_router.clock import SystemClock, checkpoint
+from llm_router.net.connection_pool import ConnectionPool
 from llm_router.net.resolver import RESOLVER, NameResolver
 
+KEEPALIVE_EXPIRY = 5.0
+"""Seconds for which a connection may rest and be used again, unless its maker knows better."""
 _IDLE_MARGIN = 1.0  # s before the server's own limit
 _SHORTEST_IDLE = 1.0  # s; a server that closes sooner was restarted, rather than tired of waiting
 _HIGH_WATER = 1 << 18
@@ -62,35 +65,29 @@ class IdleLimit:
 class Transport(httpx2.AsyncHTTPTransport):
     """httpx2's transport over a given network backend; proxies from the environment are its
     maker's business.
+
+    `keepalive_expiry`: seconds for which a connection may rest and be used again.
     """
 
     def __init__(
         self,
         network: httpcore2.AsyncNetworkBackend,
         verify: ssl.SSLContext | bool,
-        limits: httpx2.Limits,
+        keepalive_expiry: float = KEEPALIVE_EXPIRY,
         proxy: httpx2.Proxy | None = None,
     ) -> None:
-        context = httpx2.create_ssl_context(verify=verify)
-        super().__init__(verify=context, limits=limits)
+        tls = httpx2.create_ssl_context(verify=verify)
+        super().__init__(verify=tls)
         # httpx2 accepts no network backend, so its pool is replaced. If another version has its
         # pool elsewhere, this must fail, rather than dial without the given backend.
         if not isinstance(self._pool, httpcore2.AsyncConnectionPool):
             raise TypeError("this version of httpx2 has its connection pool elsewhere")
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=context,
-            proxy=_core_proxy(proxy) if proxy else None,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=network,
-        )
+        core_proxy = _core_proxy(proxy) if proxy else None
+        self._pool = self._connections = ConnectionPool(network, tls, keepalive_expiry, core_proxy)
 
     async def close_idle(self) -> None:
         """Closes the connections that rest, so that the next request goes out on a fresh one."""
-        for connection in self._pool.connections:
-            if connection.is_idle():
-                await connection.aclose()
+        await self._connections.close_resting()
 
 
 def _core_proxy(proxy: httpx2.Proxy) -> httpcore2.Proxy:

@@ -8,7 +8,7 @@ import httpx2
 from llm_router.errors import UnreachableError
 from llm_router.net.environment import bare_context, find_proxy, tls_context
 from llm_router.net.guard import AddressGuard, guarded_transport
-from llm_router.net.network import IdleLimit, Network, Transport
+from llm_router.net.network import KEEPALIVE_EXPIRY, IdleLimit, Network, Transport
 
 _MAX_ADDRESSES = 1000
 
@@ -25,7 +25,7 @@ def open_transport(
     url: httpx2.URL,
     *,
     guard: AddressGuard | None = None,
-    limits: httpx2.Limits | None = None,
+    keepalive_expiry: float = KEEPALIVE_EXPIRY,
     idle: IdleLimit | None = None,
 ) -> OpenTransport:
     """Opens the transport to the server at `url`; with a `guard` without a proxy.
@@ -33,16 +33,18 @@ def open_transport(
     Raises UnreachableError where the environment names a proxy or certificates for this address
     that cannot be used; plain HTTP needs no certificates.
     """
-    limits = limits or httpx2.Limits()
     choice = None
     if guard is None:
         choice = find_proxy(url.scheme, url.host, url.port or _default_port(url))
     needs_tls = "https" in {url.scheme, choice.proxy.url.scheme if choice else ""}
     tls = tls_context() if needs_tls else bare_context()
     if guard:
-        transport = guarded_transport(guard, verify=tls, limits=limits, idle=idle)
+        transport = guarded_transport(
+            guard, verify=tls, keepalive_expiry=keepalive_expiry, idle=idle
+        )
     else:
-        transport = Transport(Network(idle), tls, limits, choice.proxy if choice else None)
+        proxy = choice.proxy if choice else None
+        transport = Transport(Network(idle), tls, keepalive_expiry, proxy)
     return OpenTransport(transport, choice.variable if choice else "")
 
 

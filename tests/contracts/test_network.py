@@ -212,7 +212,7 @@ async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again()
         await writer.wait_closed()
         closed.set()
 
-    transport = Transport(Network(), verify=False, limits=httpx2.Limits())
+    transport = Transport(Network(), verify=False)
     async with (
         await asyncio.start_server(once, "127.0.0.1", 0) as server,
         httpx2.AsyncClient(transport=transport) as client,

@@ -285,9 +285,7 @@ class _Pool:
 def _open_pool(
     url: httpx2.URL, headers: Mapping[str, str], guard: AddressGuard | None, idle: IdleLimit
 ) -> _Pool:
-    # No upper bound: a request that waits here for a free connection is silence in the call.
-    pool_limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE)
-    opened = open_transport(url, guard=guard, limits=pool_limits, idle=idle)
+    opened = open_transport(url, guard=guard, keepalive_expiry=_KEEP_ALIVE, idle=idle)
     client = httpx2.AsyncClient(
         headers=headers,
         timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
