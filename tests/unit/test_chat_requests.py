@@ -135,6 +135,20 @@ def test_halves_of_characters_are_replaced() -> None:
     json.dumps(message, ensure_ascii=False).encode()
 
 
+def test_a_body_may_begin_with_the_mark_of_its_byte_order() -> None:
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": "é"}]})
+    call = read_chat_call(b"\xef\xbb\xbf" + body.replace("\\u00e9", "é").encode(), "k")
+    assert call.request.messages == [{"role": "user", "content": "é"}]
+
+
+@pytest.mark.parametrize("field", ["prompt_cache_key", "x"])
+def test_halves_of_characters_that_no_escape_writes_are_no_json(field: str) -> None:
+    text = json.dumps({"model": "auto", "messages": HELLO, field: "half"})
+    raw = text.replace("half", "\ud800").encode(errors="surrogatepass")
+    other_encodings = [text.replace("half", "\\ud800").encode(f"utf-{bits}") for bits in (16, 32)]
+    assert [refused(body).kind for body in [raw, *other_encodings]] == ["invalid_json"] * 3
+
+
 def user(content: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": content}]}
 
