@@ -5,7 +5,7 @@ import logging
 import traceback
 from dataclasses import dataclass
 
-from livekit.agents import JobProcess
+from livekit.agents import JobProcess, llm
 from opentelemetry.sdk.trace import TracerProvider
 
 from agent import assistants
@@ -81,6 +81,7 @@ def prewarm(process: JobProcess) -> None:
     the process and tells the worker why.
     """
     measure_pace_by_loudness()
+    llm.ChatMessage.model_rebuild()  # pydantic finishes it at its first use: no caller waits for it
     starts = call_starts()
     failures = starts.failures
     try:

@@ -30,6 +30,7 @@ from agent.survival.call_watch import call_watch
 from agent.survival.requests import CallRequests
 from agent.survival.worker_watch import WorkerWatch
 from agent.telemetry import share_metrics
+from agent.tools import USUAL
 from agent.worker_folder import (
     FOLDER,
     abandoned_boxes,
@@ -61,6 +62,7 @@ PRELOADED = (
     "agent.job",
     "agent.receptionist_process",
     "llm_router.providers.openai_compatible",
+    *(f"agent.tools.{name}" for name in USUAL),
 )
 """Modules that LiveKit's fork server imports, once for all call processes: each of them would take
 more than a second of a processor for it. Not this one, which they run as their main module."""
