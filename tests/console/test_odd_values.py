@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import Page, expect
 
+from llm_router.clock import SystemClock, utc_now
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from tests.console.conftest import Console
@@ -99,7 +100,7 @@ async def test_a_browser_whose_clock_is_wrong_shows_every_page(console: Console,
     async with page.expect_response("**/api/analytics/timeseries?*") as asked:
         await page.get_by_role("navigation").get_by_role("link", name="Usage").click()
     begins = datetime.fromisoformat((await (await asked.value).json())["since"])
-    assert datetime.now(UTC) - begins < timedelta(days=2)
+    assert utc_now(SystemClock()) - begins < timedelta(days=2)
     for name in ("Usage", "Calls", "Chat", "Assistants", "Sites", "Telephone"):
         await page.get_by_role("navigation").get_by_role("link", name=name).click()
         await expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
