@@ -1,5 +1,6 @@
 """The console's pages of calls, in a real browser over the real API."""
 
+import re
 from dataclasses import replace
 
 from playwright.async_api import expect
@@ -126,6 +127,32 @@ async def test_of_a_hundred_calls_only_the_rows_in_view_are_drawn(console: Conso
     await expect(page.get_by_text("100 calls go on")).to_be_visible()
     assert await page.locator("tbody tr").count() < 60
     await picture(page, "console-hundred-calls")
+
+
+async def test_a_long_call_is_placed_where_it_is_seen_and_a_search_finds_all_of_it(
+    console: Console,
+) -> None:
+    call_id = await begin(console, "room-1")
+    items = [
+        said(number, "assistant" if number % 2 else "user", f"This is item {number}.")
+        for number in range(1, 201)
+    ]
+    for first in range(0, len(items), 100):
+        await console.services.calls.append(call_id, items[first : first + 100], utc_now(CLOCK))
+    page = await console.signed_in("admin", f"/ai-compute/calls/{call_id}")
+    rows = page.locator("ol.said > li")
+    await expect(rows).to_have_count(len(items))
+    placed = await rows.evaluate_all(
+        "rows => rows.filter((row) => row.firstElementChild"
+        ".checkVisibility({ contentVisibilityAuto: true })).length"
+    )
+    assert 0 < placed < 60
+    assert await page.evaluate("window.find('This is item 199.')")
+    await expect(page.get_by_text("This is item 199.")).to_be_in_viewport()
+    before = await page.evaluate("window.isSame = performance.timeOrigin")
+    await rows.nth(197).get_by_role("link", name="Ask others").click()
+    await expect(page).to_have_url(re.compile("/ai-compute/chat.*item=198"))
+    assert await page.evaluate("window.isSame") == before, "the page was not loaded anew"
 
 
 async def test_callers_words_are_for_admins_alone(console: Console) -> None:

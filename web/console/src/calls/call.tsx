@@ -2,7 +2,7 @@
 
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { useState } from "react";
+import { memo, useState } from "react";
 
 import { api, ask, Problem, type Call, type CallItem } from "../api/client";
 import { ReplayLink } from "../chat/replay_link";
@@ -93,7 +93,8 @@ function Facts({ of }: { of: Call }) {
   );
 }
 
-function Said({ item, call: id }: { item: CallItem; call: string }) {
+/** Something that was said. It is drawn once: the items before a new one stay as they are. */
+const Said = memo(function Said({ item, call: id }: { item: CallItem; call: string }) {
   const turn = turnOf(item);
   return (
     <li className={item.role}>
@@ -112,7 +113,7 @@ function Said({ item, call: id }: { item: CallItem; call: string }) {
       {item.role === "user" && <ReplayLink call={id} item={item.number} />}
     </li>
   );
-}
+});
 
 function Whisper({ id }: { id: string }) {
   const toasts = useToasts();

@@ -7,6 +7,9 @@ import type { Call, CallItem } from "../api/client";
 /** Milliseconds for which changes are gathered, so that a hundred calls draw the page once. */
 const GATHER = 250;
 
+/** Milliseconds for which the items of one call are gathered. */
+const DRAW = 50;
+
 export interface CallNews {
   changed: Map<string, Call>;
   removed: Set<string>;
@@ -90,7 +93,7 @@ export function useFollowedCall(id: string): FollowedCall {
       timer ??= setTimeout(() => {
         timer = undefined;
         setFollowed((before) => ({ ...before, items: [...items.values()] }));
-      });
+      }, DRAW);
     });
     source.addEventListener("end", (event: MessageEvent<string>) => {
       onCall(event);
