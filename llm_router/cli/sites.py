@@ -1,4 +1,7 @@
-"""`llm-router sites list|show|add|edit|secret|rotate-key|remove`: websites whose visitors call."""
+"""`llm-router sites list|show|add|edit|versions|rollback|secret|rotate-key|remove`.
+
+Sites are websites whose visitors call.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -37,6 +40,7 @@ _COLUMNS = (
     "name", "key", "is_active", "assistant", "origins", "calls_at_once", "spend_per_day",
     "spent_today",
 )  # fmt: skip
+_VERSION = ("version", "author", "at")
 _HINT = "`sites show NAME` lists the fields"
 
 
@@ -79,6 +83,28 @@ async def edit(
     before = await context.api.request("GET", _path(name))
     body = {**changes, "version": before["version"]}
     after = await context.api.request("PATCH", _path(name), body)
+    context.out.json(after)
+    context.out.print_changes(before, after, without=after.keys() - SiteRecord.model_fields)
+
+
+@api_command(app, "versions")
+async def versions(context: CommandContext, name: Name) -> None:
+    """List the versions of a site, the latest first."""
+    found = (await context.api.request("GET", f"{_path(name)}/versions"))["items"]
+    context.out.json(found)
+    context.out.print_table(_VERSION, [[one[fact] for fact in _VERSION] for one in found], "")
+
+
+@api_command(app, "rollback")
+async def rollback(
+    context: CommandContext,
+    name: Name,
+    version: Annotated[int, typer.Argument(min=1, help="Number of an older version.")],
+) -> None:
+    """Make a new version with the content of an older one. Its key stays."""
+    before = await context.api.request("GET", _path(name))
+    body = {"to": version, "version": before["version"]}
+    after = await context.api.request("POST", f"{_path(name)}/rollback", body)
     context.out.json(after)
     context.out.print_changes(before, after, without=after.keys() - SiteRecord.model_fields)
 

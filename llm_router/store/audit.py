@@ -27,11 +27,18 @@ async def owners_of_removed(connection: AsyncConnection, ids: Sequence[str]) -> 
 
 
 async def read(
-    connection: AsyncConnection, target: str | None, limit: int, offset: int = 0
+    connection: AsyncConnection,
+    target: str | None,
+    limit: int,
+    offset: int = 0,
+    *,
+    kind: str | None = None,
 ) -> tuple[AuditEntry, ...]:
-    """Returns the latest entries first, or only those about the id `target`."""
+    """Returns the latest entries first, or only those about the id `target`, of that `kind`."""
     query = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit).offset(offset)
     if target is not None:
         query = query.where(audit_log.c.target == target)
+    if kind is not None:
+        query = query.where(audit_log.c.kind == kind)
     rows = (await connection.execute(query)).mappings()
     return tuple(AuditEntry(**{name: row[name] for name in AuditEntry.__slots__}) for row in rows)

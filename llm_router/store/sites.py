@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections import rules
 from llm_router.connections.access import Actor
-from llm_router.errors import NotFoundError, QuotaError, TakenError
+from llm_router.errors import ConfigurationError, NotFoundError, QuotaError, TakenError
 from llm_router.store import audit
 from llm_router.store.database import Database
 from llm_router.store.dialects import insert
@@ -24,6 +25,8 @@ from llm_router.voice.site import KEY_PREFIX, SiteRecord, account_of, changed, p
 
 MOST = 1_000
 """Sites that may be stored."""
+MOST_VERSIONS = 500
+"""Changes of a site, the latest, among which its versions are found."""
 _S = sites.c
 _WHAT = "sites"
 
@@ -39,6 +42,16 @@ class StoredSite:
     updated_at: datetime
     spent_today: float = 0.0
     """Cost of its calls since midnight (UTC), up to the last second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteVersion:
+    """A site as it was from one change to the next. `at`: when the earlier was made."""
+
+    record: SiteRecord
+    version: int
+    author: str
+    at: datetime
 
 
 class Sites:
@@ -116,6 +129,34 @@ class Sites:
             await self._audit(db, actor, "edit", name, before=before, after=after)
             return _stored(await self._row(db, name))
 
+    async def versions(self, actor: Actor, name: str) -> tuple[SiteVersion, ...]:
+        """Returns the versions of a site, the latest first.
+
+        They are those of the audit log, which has each change whole. A new key is none: it cannot
+        be taken back.
+        """
+        rules.require_administrator(actor, _WHAT)
+        async with self._database.reading() as db:
+            return await self._versions(db, _stored(await self._row(db, name)))
+
+    async def rollback(
+        self, actor: Actor, name: str, to: int, *, version: int | None = None
+    ) -> StoredSite:
+        """Makes a new version with the content of version `to`.
+
+        Its key stays, and so does whether it is active. Raises as `change` does.
+        """
+        rules.require_administrator(actor, _WHAT)
+        async with self._database.reading() as db:
+            stored = _stored(await self._row(db, name))
+            found = [one for one in await self._versions(db, stored) if one.version == to]
+        if not found:
+            raise NotFoundError(f"site {name!r} has no version {to}")
+        unset = dict.fromkeys(SiteRecord.model_fields)
+        content = {**unset, **_plain(found[0].record)}
+        del content["is_active"]
+        return await self.change(actor, name, content, version=version)
+
     async def rotate_key(self, actor: Actor, name: str) -> StoredSite:
         """Gives a site a new key. Pages with the old one are refused from now on."""
         rules.require_administrator(actor, _WHAT)
@@ -133,6 +174,21 @@ class Sites:
             rules.check_version("site", name, stored.version, version)
             await db.execute(delete(sites).where(_S.name == name))
             await self._audit(db, actor, "remove", name, before=_plain(stored.record))
+
+    async def _versions(self, db: AsyncConnection, stored: StoredSite) -> tuple[SiteVersion, ...]:
+        name = stored.record.name
+        versions = []
+        for number, entry in enumerate(await audit.read(db, name, MOST_VERSIONS, kind="site")):
+            with suppress(ConfigurationError):  # a rule of today may refuse a record of then
+                if entry.after:
+                    at = {"author": entry.actor, "at": entry.at}
+                    record = parse_site(entry.after)
+                    versions.append(
+                        SiteVersion(record=record, version=stored.version - number, **at)
+                    )
+            if entry.action == "add":
+                break  # an earlier site of that name was removed
+        return tuple(versions)
 
     async def _set(self, db: AsyncConnection, stored: StoredSite, **values: Any) -> None:
         values |= {"version": stored.version + 1, "updated_at": utc_now(self._clock)}

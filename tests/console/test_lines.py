@@ -68,6 +68,32 @@ async def test_two_people_who_edit_one_site_lose_nothing(console: Console) -> No
     assert (record.assistant, record.calls_at_once, record.longest_call) == ("mine", 5, 600)
 
 
+async def test_an_earlier_version_of_a_site_is_compared_and_restored(console: Console) -> None:
+    sites = console.services.sites
+    await sites.add(ADMIN, parse_site({"name": "shop", "origins": ["https://shop.example"]}))
+    await sites.change(ADMIN, "shop", {"calls_at_once": 5, "is_active": False})
+    page = await console.signed_in("admin", "/ai-compute/sites")
+    await page.get_by_role("button", name="shop", exact=True).click()
+    await page.get_by_text("Earlier versions").click()
+    await page.get_by_label("Note").fill("typed")
+    await expect(page.get_by_text("once your changes are saved")).to_be_visible()
+    await expect(page.get_by_role("button", name="Restore: Version 1")).to_have_count(0)
+    await page.get_by_label("Note").fill("")
+    await page.get_by_role("button", name="Compare with now").click()
+    await expect(page.locator(".differences")).to_contain_text("Calls at a time")
+    await check_accessibility(page)
+    await picture(page, "console-site-versions")
+    await page.get_by_role("button", name="Restore: Version 1").click()
+    await expect(page.get_by_text("Version 1 holds again")).to_be_visible()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    stored = await sites.get(ADMIN, "shop")
+    assert (stored.record.calls_at_once, stored.record.is_active, stored.version) == (
+        None,
+        False,
+        3,
+    )
+
+
 async def test_the_telephone_shows_who_answers_each_number(
     console: Console, tmp_path: Path
 ) -> None:

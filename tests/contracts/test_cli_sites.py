@@ -24,6 +24,17 @@ def test_an_edit_shows_the_fields_that_differ(shell: Shell) -> None:
     ]
 
 
+def test_an_older_version_is_restored(shell: Shell) -> None:
+    shell("sites", "add", "shop", *ORIGIN)
+    shell("sites", "edit", "shop", "--set", "spend_per_day=10")
+    versions = shell.json("sites", "versions", "shop")
+    assert [one["version"] for one in versions] == [2, 1]
+    assert shell("sites", "versions", "shop").stdout.splitlines()[0] == "version\tauthor\tat"
+    restored = shell("sites", "rollback", "shop", "1")
+    assert restored.stdout.splitlines() == ["field\tbefore\tafter", "spend_per_day\t10\t-"]
+    assert "no version 9" in shell("sites", "rollback", "shop", "9", code=2).stderr
+
+
 def test_a_new_key_and_a_removal_ask_first(shell: Shell) -> None:
     shell("sites", "add", "shop", *ORIGIN)
     old = shell.json("sites", "show", "shop")["key"]

@@ -95,6 +95,8 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("DELETE", "/sites/{site_name}"): (ADMINS, None, 204),
     ("POST", "/sites/{site_name}/rotate-key"): (ADMINS, None, 200),
     ("GET", "/sites/{site_name}/secret"): (ADMINS, None, 200),
+    ("GET", "/sites/{site_name}/versions"): (ADMINS, None, 200),
+    ("POST", "/sites/{site_name}/rollback"): (ADMINS, {"to": 1}, 200),
     ("GET", "/messages"): (ADMINS, None, 200),
     ("DELETE", "/messages/{message_id}"): (ADMINS, None, 204),
     ("GET", "/me"): (EVERYBODY, None, 200),

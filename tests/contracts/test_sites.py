@@ -110,3 +110,29 @@ async def test_only_admins_may_read_or_change_sites_and_changes_are_audited(
             await sites.find(actor)
         with pytest.raises(ForbiddenError):
             await sites.add(actor, SHOP)
+
+
+async def test_an_older_version_is_restored_with_its_key_and_switch_as_they_are(
+    sites: Sites,
+) -> None:
+    await sites.add(SYSTEM, SHOP)
+    await sites.remove(SYSTEM, "shop")
+    first = await sites.add(SYSTEM, SHOP)
+    await sites.change(SYSTEM, "shop", {"calls_at_once": 3, "modes": ["voice"]})
+    rotated = await sites.rotate_key(SYSTEM, "shop")
+    off = await sites.change(SYSTEM, "shop", {"is_active": False})
+    versions = await sites.versions(SYSTEM, "shop")
+    assert [(one.version, one.author) for one in versions] == [
+        (4, "system"), (2, "system"), (1, "system"),
+    ]  # fmt: skip
+    assert [one.record.calls_at_once for one in versions] == [3, 3, None]
+    with pytest.raises(StaleError):
+        await sites.rollback(SYSTEM, "shop", 1, version=2)
+    for missing in (3, 9):
+        with pytest.raises(NotFoundError):
+            await sites.rollback(SYSTEM, "shop", missing)
+    back = await sites.rollback(SYSTEM, "shop", 1, version=off.version)
+    assert back.record == SHOP.model_copy(update={"is_active": False})
+    assert (back.version, back.key) == (5, rotated.key)
+    assert back.key != first.key
+    assert (await sites.versions(SYSTEM, "shop"))[0].record == back.record

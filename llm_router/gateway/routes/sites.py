@@ -11,8 +11,11 @@ from llm_router.gateway.schemas.sites import (
     SiteCreate,
     SitePage,
     SiteRead,
+    SiteRollback,
     SiteSecret,
     SiteUpdate,
+    SiteVersionRead,
+    SiteVersions,
 )
 from llm_router.voice.assistant import NAME_PATTERN
 
@@ -84,6 +87,24 @@ async def rotate_key(actor: CurrentActor, deps: Deps, site_name: SiteName) -> Si
     The site's secret changes with it.
     """
     return SiteRead.of(await deps.sites.rotate_key(actor, site_name))
+
+
+@router.get("/{site_name}/versions", operation_id="listSiteVersions", responses=problems(404))
+async def list_versions(actor: CurrentActor, deps: Deps, site_name: SiteName) -> SiteVersions:
+    """Lists the versions of a site, the latest first; a new key makes none."""
+    found = await deps.sites.versions(actor, site_name)
+    return SiteVersions(items=[SiteVersionRead.of(one) for one in found])
+
+
+@router.post("/{site_name}/rollback", operation_id="rollbackSite", responses=problems(404, 409))
+async def rollback(
+    actor: CurrentActor, deps: Deps, site_name: SiteName, body: SiteRollback
+) -> SiteRead:
+    """Makes a new version with the content of an older one.
+
+    The key stays, and so does whether it is active.
+    """
+    return SiteRead.of(await deps.sites.rollback(actor, site_name, body.to, version=body.version))
 
 
 @router.get("/{site_name}/secret", operation_id="getSiteSecret", responses=problems(404))

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue, create_model
 
 from llm_router.gateway.schemas.base import Page, StrictModel
 from llm_router.gateway.schemas.edits import optional_fields
-from llm_router.store.sites import StoredSite
+from llm_router.store.sites import SiteVersion, StoredSite
 from llm_router.voice.site import SiteRecord, parse_site
 
 _EXAMPLE: dict[str, JsonValue] = {
@@ -80,6 +80,40 @@ class SiteRead(SiteRecord):
 
 class SitePage(Page):
     items: Sequence[SiteRead]
+
+
+class SiteVersionRead(SiteRecord):
+    """A site as it was from one change to the next."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{**_EXAMPLE, "version": 1, "author": "anna", "at": "2026-05-04T09:30:00Z"}]
+        }
+    )
+    version: int
+    author: str = Field(description="Name of the API key that made it.")
+    at: datetime
+
+    @classmethod
+    def of(cls, one: SiteVersion) -> "SiteVersionRead":
+        made = {"version": one.version, "author": one.author, "at": one.at}
+        return cls.model_validate({**dict(one.record), **made})
+
+
+class SiteVersions(StrictModel):
+    """The versions of a site, the latest first."""
+
+    items: Sequence[SiteVersionRead]
+
+
+class SiteRollback(StrictModel):
+    """`to`: the version whose content is to be the present one again. `version`: the present one
+    as you know it.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"to": 1, "version": 2}]})
+    to: Annotated[int, Field(ge=1, le=10**9, strict=True)]
+    version: _Version = None
 
 
 class SiteSecret(StrictModel):

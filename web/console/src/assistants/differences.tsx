@@ -1,8 +1,6 @@
 import { text } from "../text";
 import { shown } from "../values";
 
-const LABELS: Readonly<Record<string, string>> = text.assistants.fields;
-
 export interface FieldChange {
   field: string;
   before: unknown;
@@ -10,12 +8,12 @@ export interface FieldChange {
 }
 
 /** Shows each field that changes, before and after. */
-export function Differences({ fields }: { fields: readonly FieldChange[] }) {
+export function Differences({ fields, labels = text.assistants.fields }: { fields: readonly FieldChange[]; labels?: Readonly<Record<string, string>> }) {
   return (
     <dl className="differences">
       {fields.map(({ field, before, after }) => (
         <div key={field}>
-          <dt>{LABELS[field] ?? field}</dt>
+          <dt>{labels[field] ?? field}</dt>
           <dd>
             <small>{text.assistants.was}</small>
             <del>{shown(before)}</del>

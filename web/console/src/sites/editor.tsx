@@ -12,6 +12,7 @@ import { Button, Choice, Dialog, Field, Trouble } from "../ui/kit";
 import { Merge } from "../ui/merge";
 import { useToasts } from "../ui/toasts";
 import { SITES, type Site, type SiteDraft } from "./queries";
+import { SiteVersions } from "./versions";
 
 const words = text.sites;
 const NUMBERS = ["calls_at_once", "calls_per_minute", "calls_per_visitor", "longest_call", "spend_per_day"] as const;
@@ -27,6 +28,7 @@ export function SiteEditor({ of, onClose, onStored }: SiteEditorProps) {
   const queries = useQueryClient();
   const toasts = useToasts();
   const [isRemoving, setRemoving] = useState(false);
+  const [isShowing, setShowing] = useState(false);
   const { begun, draft, mine, theirs, setTheirs, merge, value, set } = useDraft<Partial<Site>, SiteDraft>(of ?? { assistant: "default", modes: [...MODES], origins: [] }, {});
   const save = useMutation({
     mutationFn: () => {
@@ -105,6 +107,12 @@ export function SiteEditor({ of, onClose, onStored }: SiteEditorProps) {
         <Field label={words.fields.description} error={faults.description}>
           {(ids) => <input {...ids} maxLength={300} value={value("description") ?? ""} onChange={(event) => set({ description: event.target.value })} />}
         </Field>
+        {of && (
+          <details onToggle={(event) => setShowing(event.currentTarget.open)}>
+            <summary>{words.versions.title}</summary>
+            {isShowing && <SiteVersions of={of} isChanged={Object.keys(mine).length > 0} onRestored={onStored} />}
+          </details>
+        )}
         {save.isError && <Trouble error={save.error} />}
         <footer>
           {of && (
