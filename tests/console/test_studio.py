@@ -1,9 +1,10 @@
 """The console's chat studio, in a real browser over the real API and a model server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Dialog, Page, expect
 
 from llm_router.clock import SystemClock, utc_now
 from llm_router.connections.access import Actor
@@ -184,3 +185,29 @@ async def test_one_of_many_to_ask_is_found_by_a_part_of_its_name(console: Consol
     await page.get_by_label("Find whom to ask").fill("nobody")
     await expect(asked).to_have_value("desk-149")
     await check_accessibility(page)
+
+
+async def test_a_new_chat_asks_before_it_hangs_up_on_a_call_by_voice(console: Console) -> None:
+    asked: list[str] = []
+
+    async def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        await (dialog.dismiss() if len(asked) == 1 else dialog.accept())
+
+    page = await console.signed_in("admin", STUDIO)
+    page.on("dialog", answer)
+    calling = asyncio.Event()
+    # Nobody answers, so that the call is one that goes on.
+    await page.route("**/api/chats/call", lambda _: calling.set())
+    await page.get_by_role("button", name="New chat").click()
+    assert asked == []
+    await page.get_by_label("Your message").fill("typed")
+    await page.get_by_role("button", name="Voice on").click()
+    await asyncio.wait_for(calling.wait(), 30)
+    await page.get_by_role("button", name="New chat").click()
+    await expect(page.get_by_text("Calling an agent")).to_be_visible()
+    await expect(page.get_by_label("Your message")).to_have_value("typed")
+    await page.get_by_role("button", name="New chat").click()
+    await expect(page.get_by_role("button", name="Voice on")).to_be_visible()
+    await expect(page.get_by_label("Your message")).to_have_value("")
+    assert asked == ["You are talking by voice. Hang up and leave?"] * 2

@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useCallback, useRef, useState } from "react";
 
+import { mayHangUp } from "../room/going";
 import { clean } from "../search";
 import { useMay, useMe } from "../session";
 import { text } from "../text";
@@ -48,8 +49,10 @@ function Studio() {
         <Button
           kind="main"
           onClick={() => {
+            // The address of a chat that is not stored stays the same, so the router would not ask.
+            if (!mayHangUp()) return;
             chat.renew();
-            void navigate({ search: clean({ text: view.text }) });
+            void navigate({ search: clean({ text: view.text }), ignoreBlocker: true });
           }}
         >
           {words.fresh}

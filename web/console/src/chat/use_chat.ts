@@ -4,6 +4,8 @@ import { queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/r
 import { useEffect, useRef, useState } from "react";
 
 import { api, ask } from "../api/client";
+import { text } from "../text";
+import { useToasts } from "../ui/toasts";
 import { liveOf, read, useLive } from "./live";
 import { followReply, sendMessage, writeAgain, type Step } from "./reply";
 import { settingsOf, type Beginning, type Past, type Settings } from "./types";
@@ -29,6 +31,7 @@ export type Side = ReturnType<typeof useChat>;
 /** `id`: of a stored chat, or undefined; `onCreated` is called with its id once it is stored. */
 export function useChat(id: string | undefined, beginning: Beginning | null, onCreated: (id: string) => void) {
   const queries = useQueryClient();
+  const toasts = useToasts();
   const stored = useQuery({ ...chatQueryOptions(id ?? ""), enabled: id !== undefined });
   const [changed, setChanged] = useState<Partial<Settings>>({});
   const live = useLive(id ?? "");
@@ -88,7 +91,10 @@ export function useChat(id: string | undefined, beginning: Beginning | null, onC
     mutationFn: async (history: Past[]) => {
       const made = await ask(api.POST("/api/chats", { body: { ...settings, history } }));
       // Who has gone to another page or chat stays there.
-      if (!isShown.current) return;
+      if (!isShown.current) {
+        toasts.say(text.talk.kept);
+        return;
+      }
       setChanged({});
       onCreated(made.id);
     },

@@ -8,6 +8,7 @@ import { Problem, type Schemas } from "../api/client";
 import { text } from "../text";
 import { Button } from "../ui/kit";
 import { useToasts } from "../ui/toasts";
+import { mayHangUp, register } from "./going";
 import { isLeft } from "./left";
 import type { Seat } from "./seat";
 
@@ -60,8 +61,9 @@ export function Talk({ hint, chosenBy, begin, onSaid }: TalkProps) {
   // Who goes to another page hangs up.
   useEffect(() => hangUp, []);
   const goesOn = () => seat.current !== null;
+  useEffect(() => register(() => seat.current !== null), []);
   useBlocker({
-    shouldBlockFn: ({ current, next }) => goesOn() && isLeft(current, next, chosenBy) && !confirm(words.leave),
+    shouldBlockFn: ({ current, next }) => goesOn() && isLeft(current, next, chosenBy) && !mayHangUp(),
     enableBeforeUnload: goesOn,
   });
 
