@@ -289,6 +289,8 @@ class ApiClient:
         )
 
     def _unreachable(self, error: httpx2.HTTPError) -> ApiError:
+        if isinstance(error, httpx2.UnsupportedProtocol):
+            return ApiError(f"{self.url}: is no address; write one such as http://127.0.0.1:8787")
         return ApiError(
             f"{self.url}: does not answer ({type(error).__name__}); start the HTTP process there"
             " (python -m agent.api), or correct the address"

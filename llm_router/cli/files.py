@@ -146,7 +146,9 @@ def _read(file: Path, format_: Format) -> tuple[Connection, ...]:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise CommandError(f"{name}: cannot be read ({error.strerror})") from error
+        raise CommandError(
+            f"{name}: cannot be read ({error.strerror}); correct the path"
+        ) from error
     except UnicodeDecodeError as error:
         raise CommandError(f"{name}: is not UTF-8; save the file as UTF-8") from error
     return parse(text, format_, name, environment())

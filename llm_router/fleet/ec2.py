@@ -54,7 +54,8 @@ async def open_ec2(
         ) as client:
             yield Ec2Cloud(client, clock)
     except BotoCoreError as error:
-        raise CloudError(f"EC2: {to_one_line(str(error))}; name a region with --region") from error
+        reason = to_one_line(str(error)).rstrip(".")
+        raise CloudError(f"EC2: {reason}; name a region with --region") from error
 
 
 class Ec2Cloud:

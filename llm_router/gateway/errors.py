@@ -272,7 +272,7 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
         # The place of a body that is no JSON is an offset in it, not a field.
         {
             "field": "body" if error["type"] == "json_invalid" else _place(error["loc"]),
-            "message": error["msg"].removeprefix("Value error, "),
+            "message": _rule(error),
         }
         for error in errors[:_MAX_FAULTS]
     ]
@@ -280,6 +280,14 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
     if more := len(errors) - len(faults):
         detail += f"; and {more:,} more"
     return Problem(422, "invalid-request", detail, errors=faults)
+
+
+def _rule(error: Mapping[str, Any]) -> str:
+    """Returns what a field must be, for a person who may have sent a name where an id is asked."""
+    is_id = error["loc"][0] == "path" and str(error["loc"][-1]).endswith("_id")
+    if is_id and error["type"] == "string_pattern_mismatch":
+        return "is not an id; list them to see theirs"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _place(loc: Sequence[str | int]) -> str:

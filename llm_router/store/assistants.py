@@ -361,7 +361,9 @@ async def _row(
     row: RowMapping | None = found.mappings().one_or_none()
     if row is None or not rules.can_see(actor, _ownership(row)):
         of = "" if version is None else f"version {version} of "
-        raise NotFoundError(f"there is no {of}assistant {name[:64]!r}")
+        raise NotFoundError(
+            f"there is no {of}assistant {name[:64]!r}; list the assistants to see their names"
+        )
     return row
 
 

@@ -210,7 +210,9 @@ class Sites:
         query = self._query().where(_S.name == name)
         row: RowMapping | None = (await db.execute(query)).mappings().one_or_none()
         if row is None:
-            raise NotFoundError(f"there is no site {name[:64]!r}")
+            raise NotFoundError(
+                f"there is no site {name[:64]!r}; list the sites to see their names"
+            )
         return row
 
 

@@ -211,6 +211,29 @@ def test_a_file_is_imported_and_exported_again_without_keys(shell: Shell, tmp_pa
     assert json.loads(file.read_text()) == {"connections": [shown]}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("calls", "show", "shop"), "call_id: is not an id; list them to see theirs"),
+        (("api-keys", "revoke", "anna"), "key_id: is not an id; list them to see theirs"),
+        (("phone", "schedule", "cancel", "x"), "planned_id: is not an id; list them"),
+        (("assistants", "show", "shop"), "'shop'; list the assistants to see their names"),
+        (("sites", "show", "shop"), "'shop'; list the sites to see their names"),
+        (("connections", "import", "missing.json"), "(No such file or directory); correct the"),
+        (("connections", "list", "--api-url", "here"), "here: is no address; write one such as"),
+    ],
+)
+def test_what_is_not_there_is_named_with_what_to_do(
+    here: Shell, words: tuple[str, ...], said: str
+) -> None:
+    assert said in here(*words, code=2).stderr
+
+
+def test_a_database_where_no_file_can_be_is_named_with_what_to_do(here: Shell) -> None:
+    refused = here("connections", "list", code=2, DATABASE_URL="sqlite:////proc/none/x.sqlite3")
+    assert "no folder can be made there: name another file" in refused.stderr
+
+
 def test_a_mistake_in_a_file_is_named_with_its_place(shell: Shell, tmp_path: Path) -> None:
     good = {"name": "a", "provider": "offline"}
     file = written(tmp_path, good, {"name": "b", "base_ulr": "http://host"})
