@@ -9,7 +9,7 @@ import pytest
 from deploy import audit, paths
 from deploy.console import StepError
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]  # the tools are installed once
 LOCK = paths.ROOT / "requirements.lock"
 
 
