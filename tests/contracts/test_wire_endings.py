@@ -460,8 +460,31 @@ def test_calls_and_reasoning_of_a_summary_come_once() -> None:
 
 
 @pytest.mark.parametrize(
+    "pieces",
+    [
+        ["We open", "We open at nine", ANSWER],
+        ["W", "We", "We o", "We open", ANSWER],
+        ["We open at nine ", "We open at nine in the ", ANSWER],
+        ["I", "I'm", "I'm here."],
+        ["wir haben", "wir haben auf"],
+        ["我们九点", "我们九点开门。"],
+    ],
+)
+def test_pieces_that_hold_the_whole_text_so_far_are_said_once(pieces: list[str]) -> None:
+    *before, whole = pieces
+    stream = [said(piece) for piece in before]
+    assert parse([events(*stream, said(whole), ended("stop"))]).text == whole
+    assert parse([events(*map(message, before), message(whole, "stop"))]).text == whole
+    assert parse([json_lines(*map(line, pieces), line("", "stop"))], "ollama").text == whole
+
+
+@pytest.mark.parametrize(
     "words",
     [
+        ["Ha", "Ha", "!"],
+        ["哈", "哈哈"],
+        ["A", "AA batteries"],
+        ["no", "no no"],
         ["ha", "ha"],
         ["No", " no", " no"],
         ["5", "5", "55"],

@@ -6,6 +6,8 @@ from llm_router.providers._wire import limits
 
 _SHORTEST = 12
 """Characters from which on a repetition of all that was said cannot be chance."""
+_MANY_LETTERS = 3
+"""Different letters from which on no reply begins with them twice, as a laugh or a stutter does."""
 _SENTENCE_END = re.compile(r"[.!?…。！？؟।][\"'”’»)\]*]*\s*\Z")
 
 
@@ -35,8 +37,11 @@ class Said:
 
     def add_message(self, text: str) -> str:
         """Adds a message, which holds the text so far or, from some servers, a piece of it."""
-        new, said = text.strip(), self._text().strip()
-        if said and new.startswith(said):
+        so_far = self._text()
+        new, said = text.strip(), so_far.strip()
+        if said and text.startswith(so_far):
+            text = text[len(so_far) :]
+        elif said and new.startswith(said):
             text = new[len(said) :]
         elif self.pieces > self._messages:  # the pieces have said it, perhaps in other words
             return ""
@@ -48,9 +53,12 @@ class Said:
         return bool(_SENTENCE_END.search("".join(self._texts[-3:])))
 
     def _new_part(self, text: str, *, is_last: bool) -> str:
-        new, said = text.strip(), self._text().strip()
-        if not any(map(str.isalpha, said)):
+        so_far = self._text()
+        if not any(map(str.isalpha, so_far)):
             return text
+        if text.startswith(so_far) and _grows(so_far, text[len(so_far) :]):
+            return text[len(so_far) :]
+        new, said = text.strip(), so_far.strip()
         is_long = len(said) >= _SHORTEST and new.startswith(said)
         return (
             new[len(said) :] if is_long or (is_last and self.pieces > 1 and new == said) else text
@@ -59,3 +67,16 @@ class Said:
     def _text(self) -> str:
         self._texts = ["".join(self._texts)]  # joined once, however often it is asked for
         return self._texts[0]
+
+
+def _grows(said: str, rest: str) -> bool:
+    """Returns whether a piece that begins with all that was said before `rest` repeats it.
+
+    Servers that send the whole text so far begin a second time with its first letters. A capital
+    in the middle of a word, or several letters over again, are no words of a reply.
+    """
+    if not rest.strip():
+        return False
+    letters = {letter for letter in said.casefold() if letter.isalpha()}
+    is_capital = said[0].isupper() and said[-1].isalpha() and not rest[0].isupper()
+    return is_capital or len(letters) >= _MANY_LETTERS
