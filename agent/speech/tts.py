@@ -1,12 +1,13 @@
-"""Holds what TTS engines share: their options, streaming, and the fallback to another engine."""
+"""Holds what TTS engines share: their options, and how they become streams with a fallback."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 from livekit.agents import APIConnectOptions, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from agent.speech.engine import EngineOptions
+from agent.speech.fallback import TTSFallback
 from agent.speech.splitter import TextSplitter
 from agent.speech.voice import ProcessTTS, begin_reply
 from llm_router.errors import ConfigurationError
@@ -61,52 +62,6 @@ class _ReplyStream(tts.StreamAdapterWrapper):
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         begin_reply()
         await super()._run(output_emitter)
-
-
-class TTSFallback(tts.FallbackAdapter):
-    """Tries several engines, best first: when one fails, the next speaks. It owns them.
-
-    Each engine gets a single attempt of `timeout` seconds: the caller would hear silence through a
-    retry, while the next engine is ready at once.
-    """
-
-    def __init__(self, engines: list[TTSEngine], timeout: float) -> None:
-        super().__init__(engines, max_retry_per_tts=0)
-        self._timeout = timeout
-
-    def synthesize(
-        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
-    ) -> tts.FallbackChunkedStream:
-        limited = self._within_timeout(conn_options)
-        return _WholeText(tts=self, input_text=text, conn_options=limited)
-
-    def stream(
-        self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
-    ) -> tts.FallbackSynthesizeStream:
-        return super().stream(conn_options=self._within_timeout(conn_options))
-
-    def _within_timeout(self, conn_options: APIConnectOptions) -> APIConnectOptions:
-        return replace(conn_options, timeout=min(self._timeout, conn_options.timeout))
-
-    async def aclose(self) -> None:
-        await super().aclose()
-        for engine in self._tts_instances:
-            await engine.aclose()
-
-
-class _WholeText(tts.FallbackChunkedStream):
-    def _try_recovery(self, tts: TTSEngine) -> None:
-        """Leaves out LiveKit's trial of an engine that failed for one of the speech process.
-
-        The trial speaks the whole text once more, beside the spare: where the process was late
-        because the machine is busy, that makes it later for all calls. Its client knows at no cost
-        whether it answers again, so the next text is asked of it at once.
-        """
-        adapter = self._fallback_adapter
-        if isinstance(tts, ProcessTTS):
-            adapter._status[adapter._tts_instances.index(tts)].available = True  # noqa: SLF001  LiveKit's own, as is the method
-        else:
-            super()._try_recovery(tts)
 
 
 def speaks_here(engine: TTSEngine) -> bool:

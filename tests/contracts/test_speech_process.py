@@ -327,6 +327,35 @@ async def test_a_voice_that_was_late_once_is_asked_for_the_next_text_and_for_non
     assert client.texts == ["We open at nine."] * 2
 
 
+class BreakingClient(AheadClient):
+    """Breaks off in the middle of every text but the first."""
+
+    async def speak(self, text: str, **options: float) -> AsyncGenerator[bytes, None]:
+        left = 16_000 * 2 // 5 if self.may_wait else 10**9
+        async with aclosing(super().speak(text, **options)) as pieces:
+            async for piece in pieces:
+                yield piece[:left]
+                left -= len(piece)
+                if left <= 0:
+                    raise SpeechAwayError("died")
+
+
+async def test_a_spare_voice_speaks_the_rest_of_a_text_that_breaks_off() -> None:
+    voice, spare = (
+        ProcessTTS(
+            VOICE, name=name, provider="scripted", language="en", sample_rate=rate, speed=1.0
+        )
+        for name, rate in (("tones", 16_000), ("spare", 8_000))
+    )
+    voice.client, spare.client = BreakingClient(), AheadClient()
+    client = spare.client
+    engine = as_stream(voice, spare, timeout=30)
+    assert await spoken(engine) == pytest.approx(0.4, abs=0.05)
+    assert await spoken(engine) == pytest.approx(0.2 + 2 * 0.2, abs=0.1)
+    await engine.aclose()
+    assert [text for text, _ in client.may_wait] == ["at nine."]
+
+
 def test_the_sound_of_a_reply_that_was_made_late_plays_from_then_on() -> None:
     reply = ReplySound()
     reply.add(1.0, now=5.0)
