@@ -181,10 +181,9 @@ class Sites:
         for number, entry in enumerate(await audit.read(db, name, MOST_VERSIONS, kind="site")):
             with suppress(ConfigurationError):  # a rule of today may refuse a record of then
                 if entry.after:
-                    at = {"author": entry.actor, "at": entry.at}
-                    record = parse_site(entry.after)
+                    record, version = parse_site(entry.after), stored.version - number
                     versions.append(
-                        SiteVersion(record=record, version=stored.version - number, **at)
+                        SiteVersion(record=record, version=version, author=entry.actor, at=entry.at)
                     )
             if entry.action == "add":
                 break  # an earlier site of that name was removed

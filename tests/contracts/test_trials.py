@@ -160,7 +160,7 @@ async def test_a_key_that_is_limited_to_pools_tries_no_assistant(
     async with at_a_desk(files, tmp_path, Script()) as desk:
         limits = KeyLimits(pools=("elsewhere",))
         for role in ("editor", "admin"):
-            key = await desk.key(role, may_serve_calls=True, limits=limits)  # type: ignore[arg-type]  # a role
+            key = await desk.key(role, may_serve_calls=True, limits=limits)
             for door in ("try", "call"):
                 answer = await desk.client.post(
                     f"/api/assistants/shop/{door}",
