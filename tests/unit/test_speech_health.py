@@ -13,20 +13,19 @@ def test_a_process_that_answers_is_asked() -> None:
     assert health.next_step(clock.now()) == "ask"
 
 
-def test_a_late_process_is_refused_for_a_second_then_checked_once_a_second() -> None:
+def test_a_late_process_is_checked_at_once_and_then_once_a_second() -> None:
     clock, health = ManualClock(), Health()
-    health.late(clock.now())
+    health.late()
     steps = []
     for _ in range(6):
         steps.append(health.next_step(clock.now()))
         clock.advance(0.5)
-    assert steps == ["refuse", "refuse", "check", "refuse", "check", "refuse"]
+    assert steps == ["check", "refuse", "check", "refuse", "check", "refuse"]
 
 
 def test_a_process_that_answers_its_check_is_asked_again() -> None:
     clock, health = ManualClock(), Health()
-    health.late(clock.now())
-    clock.advance(1.0)
+    health.late()
     assert health.next_step(clock.now()) == "check"
     health.answered()
     assert health.next_step(clock.now()) == "ask"

@@ -185,7 +185,7 @@ class SpeechClient:
 
     def _explained(self, error: Exception) -> APIError:
         if isinstance(error, TimeoutError | httpx2.TimeoutException):
-            self._health.late(self._clock.now())
+            self._health.late()
             return SpeechLateError("the speech process gave nothing in time")
         return SpeechAwayError(_AWAY)
 

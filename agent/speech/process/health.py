@@ -1,5 +1,6 @@
 """Decides whether a speech process is asked, after it has left a request without an answer."""
 
+import math
 from typing import Literal
 
 _BETWEEN_CHECKS = 1.0
@@ -20,7 +21,8 @@ class Health:
     def next_step(self, now: float) -> Literal["ask", "check", "refuse"]:
         """Says how a request goes on: it is made, or only after a check, or it fails at once.
 
-        A process that was late is checked at most once a second; `answered` ends that.
+        A process that was late is checked at once, since it may only be busy, and then at most once
+        a second; `answered` ends that.
         """
         if self._checked_at is None:
             return "ask"
@@ -34,6 +36,7 @@ class Health:
         self.has_answered = True
         self._checked_at = None
 
-    def late(self, now: float) -> None:
+    def late(self) -> None:
         """Notes that an answer did not come in time."""
-        self._checked_at = now
+        if self._checked_at is None:
+            self._checked_at = -math.inf
