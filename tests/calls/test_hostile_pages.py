@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from llm_router.clock import SystemClock
 from llm_router.testing.server import Script
-from tests.calls.host_page import BODY_TRAPS, FROZEN, MEDDLER
+from tests.calls.host_page import BODY_TRAPS, FROZEN, MEDDLER, OLD_LIBRARY
 from tests.calls.test_widget import ANSWER, ask, server_of, shop
 from tests.voice.replies import words
 from tests.voice.stack import VoiceStack
@@ -69,11 +69,12 @@ async def test_a_page_that_meddles_with_the_browsers_functions_and_covers_all(
         assert {"fetch", "define", "attachShadow"} <= {*await page.evaluate("window.seen")}
 
 
-async def test_a_visitor_speaks_on_a_page_that_has_frozen_the_browsers_objects(
-    stack: VoiceStack, tmp_path: Path
+@pytest.mark.parametrize("head", [FROZEN, OLD_LIBRARY], ids=["frozen", "replaced"])
+async def test_a_visitor_speaks_on_a_page_that_has_changed_the_browsers_objects(
+    stack: VoiceStack, tmp_path: Path, head: str
 ) -> None:
     await stack.behave(Script(words=words(ANSWER)))
-    async with shop(stack, tmp_path, microphone("what_time", tmp_path), head=FROZEN) as page:
+    async with shop(stack, tmp_path, microphone("what_time", tmp_path), head=head) as page:
         await button(page).click(timeout=SOON)
         await page.get_by_test_id("talk").click()
         answers = page.get_by_test_id("log").locator("[data-who=agent]")
