@@ -19,6 +19,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     func,
+    literal_column,
     select,
     union_all,
 )
@@ -40,6 +41,7 @@ GroupBy = Literal["at", "connection_id", "pool", "integration", "assistant"]
 Order = Literal["attempts", "failed", "cost"]
 
 _FILTERS = ("connection_id", "pool", "integration", "assistant")
+_EMPTY = literal_column("''")
 _HOURS = timedelta(days=2)
 
 
@@ -277,11 +279,19 @@ class _Queries:
                 summed = func.sum(summed)
             if order == "failed":
                 summed = summed.filter(source.c.outcome.not_in(NO_FAILURE))
-            part = select(source.c.connection_id, func.coalesce(summed, 0).label("total"))
-            parts.append(part.where(*self._where(source)).group_by(source.c.connection_id))
+            by = self._in_order_of_time(source.c.connection_id)
+            part = select(by.label("connection_id"), func.coalesce(summed, 0).label("total"))
+            parts.append(part.where(*self._where(source)).group_by(by))
         both = union_all(*parts).subquery("both")
         summed_up = select(both.c.connection_id, func.sum(both.c.total).label("total"))
         return summed_up.group_by(both.c.connection_id).subquery("totals")
+
+    def _in_order_of_time(self, column: ColumnElement[str]) -> ColumnElement[str]:
+        """Returns the column to group by where a span of time is read.
+
+        SQLite would else go through the whole table in the order of that column's index.
+        """
+        return column.op("||")(_EMPTY) if self._dialect == "sqlite" else column
 
     def times(self, mark: int) -> CompoundSelect[Any]:
         """Selects the values of `by`, measure, bucket, and number of attempts."""

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 
 from llm_router.clock import SystemClock, Timer, checkpoint
 from llm_router.connections.access import SYSTEM
@@ -157,6 +158,29 @@ async def test_the_connections_with_the_most_come_first_page_by_page(
     assert await analytics.leading(SYSTEM, ALL, order, 2, 2) == ([right[2][0]], 3)
     assert await analytics.leading(SYSTEM, ALL, order, 2, 4) == ([], 3)
     assert await analytics.leading(SYSTEM, replace(ALL, pool="none"), order, 2) == ([], 0)
+
+
+async def test_the_connections_with_the_most_are_found_in_the_span_alone(tmp_path: Path) -> None:
+    """Not by the index of connections, which leads through the rows of all times."""
+    statements: list[tuple[str, Any]] = []
+    orders: Sequence[Order] = get_args(Order)
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        if "llm_connection_usage_daily" in statement:
+            statements.append((statement, parameters))
+
+    async with opened(f"sqlite:///{tmp_path}/store.sqlite3") as database:
+        await migrate(database)
+        event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+        for order in orders:
+            await Analytics(database).leading(SYSTEM, ALL, order, 5)
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+        assert len(statements) == len(orders)
+        async with database.reading() as db:
+            for statement, parameters in statements:
+                rows = await db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                plan = " ".join(str(row[-1]) for row in rows)
+                assert "llm_connection_usage_daily USING PRIMARY KEY (at>? AND at<?)" in plan
 
 
 async def test_assistants_are_counted_over_all_connections_for_who_sees_all(
