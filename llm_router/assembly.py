@@ -84,7 +84,7 @@ async def open_router(
             follower = StoreFollower(connections, endpoints, clock)
             stack.push_async_callback(follower.aclose)
             await follower.start()
-        elif refused := endpoints.set_connections(_by_key(known)):
+        elif refused := await endpoints.set_connections(_by_key(known)):
             raise next(iter(refused.values()))
         async with asyncio.TaskGroup() as starting:  # side by side, since a caller may be waiting
             for sync in _syncs(pool, endpoints, scoreboard, counters, clock):

@@ -58,7 +58,7 @@ class OpenAICompatible:
         if not self._server.keep_alive:
             headers["Connection"] = "close"
         self._list_headers = _list_headers(connection, self._server)
-        self._http = HttpClient(connection, self._address.chat, headers, guard)
+        self._http = HttpClient(connection, headers, guard)
 
     @property
     def notice(self) -> str:

@@ -8,7 +8,7 @@ from llm_router.catalog.prices import price_of
 from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
 from llm_router.options import BreakerOptions
-from llm_router.providers.base import Limited, Provider
+from llm_router.providers.base import Provider
 from llm_router.routing.breaker import CircuitBreaker
 from llm_router.routing.events import AttemptEvent, EndpointState
 from llm_router.routing.latency import Latency, behind, under_load
@@ -29,7 +29,8 @@ class Endpoint:
         self.breaker = CircuitBreaker(breaker)
         self.latency = Latency()
         self.limits = limits or Limits(connection)
-        self.lacks = provider.lacks if isinstance(provider, Limited) else frozenset[str]()
+        # That of a `Limited` one; to ask for the protocol takes longer than all the rest.
+        self.lacks: frozenset[str] = getattr(provider, "lacks", frozenset())
         """Parts of a request that its provider cannot send, or its server has refused."""
         self._learnt_context: int | None = None
         self.has_learnt = False

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import fields
 
-from llm_router.clock import Clock
+from llm_router.clock import Clock, checkpoint
 from llm_router.connections.record import STORE_MANAGED_FIELDS, Connection
 from llm_router.errors import AddressRefusedError, ConfigurationError, RouterError
 from llm_router.net.guard import AddressGuard
@@ -25,6 +25,10 @@ _ROUTER_FIELDS = frozenset(
 ) - {"is_guarded"}  # fmt: skip
 """Fields that no provider sees: an endpoint stays in use when only these change."""
 _PROVIDER_FIELDS = [field.name for field in fields(Connection) if field.name not in _ROUTER_FIELDS]
+
+
+_AT_ONCE = 100
+"""Endpoints that are made without giving way to other work, such as replies in progress."""
 
 
 class EndpointSet:
@@ -56,21 +60,29 @@ class EndpointSet:
         self._ready = ready or {}
         self._closing: dict[asyncio.Task[None], asyncio.Event] = {}
 
-    def set_connections(self, connections: Mapping[str, Connection]) -> Mapping[str, RouterError]:
-        """Replaces the endpoints, in this order, from the next reply on.
+    async def set_connections(
+        self, connections: Mapping[str, Connection]
+    ) -> Mapping[str, RouterError]:
+        """Replaces the endpoints, in this order, all at once and from the next reply on.
 
         An endpoint stays if its key is there before and after and nothing changed that its provider
-        sees. One that is removed closes when its last attempt has ended.
+        sees. One that is removed closes when its last attempt has ended. Only one call at a time;
+        one that is cancelled changes nothing.
 
         Returns the connections for which no provider can be made, by key, each with the reason.
         """
+        made, refused = await self._make_new(connections)
+        now = self._clock.now()
         after = dict[str, Endpoint]()
-        refused: dict[str, RouterError] = {}
         for key, connection in connections.items():
-            try:
-                after[key] = self._make(key, connection)
-            except (ConfigurationError, AddressRefusedError) as error:
-                refused[key] = error
+            old = self.by_key.get(key)
+            if endpoint := made.get(key):
+                if old:
+                    _inherit(endpoint, old, now)
+                after[key] = endpoint
+            elif old and key not in refused:
+                old.reconfigure(connection)
+                after[key] = old
         removed = {*self.by_key.values()} - {*after.values()}
         self.by_key = after
         self._pool.set_endpoints([*after.values()])
@@ -87,21 +99,42 @@ class EndpointSet:
         for endpoint in self.by_key.values():
             await endpoint.provider.aclose()
 
+    async def _make_new(
+        self, connections: Mapping[str, Connection]
+    ) -> tuple[Mapping[str, Endpoint], Mapping[str, RouterError]]:
+        """Makes an endpoint for each connection that has none, or whose provider must be another.
+
+        Returns also why some cannot be made. Those in use stay as they are.
+        """
+        made = dict[str, Endpoint]()
+        refused: dict[str, RouterError] = {}
+        try:
+            for number, (key, connection) in enumerate(connections.items(), start=1):
+                if number % _AT_ONCE == 0:
+                    await checkpoint()
+                old = self.by_key.get(key)
+                if old and _provider_fields(old.connection) == _provider_fields(connection):
+                    continue
+                try:
+                    made[key] = self._make(key, connection)
+                except (ConfigurationError, AddressRefusedError) as error:
+                    refused[key] = error
+        except BaseException:
+            for endpoint in made.values():
+                await endpoint.provider.aclose()
+            raise
+        return made, refused
+
     def _make(self, key: str, connection: Connection) -> Endpoint:
-        old = self.by_key.get(key)
-        if old and _provider_fields(old.connection) == _provider_fields(connection):
-            old.reconfigure(connection)
-            return old
         guard = self._guard or (self._guarded if connection.is_guarded else None)
         provider = self._ready.get(key) or PROVIDERS.load(connection.provider)(
             connection, self._clock, guard
         )
-        now = self._clock.now()
-        limits = self.limits.setdefault(key, Limits(connection, self._clock.wall() - now))
-        endpoint = Endpoint(connection, provider, self._breaker, limits)
-        if old:
-            _inherit(endpoint, old, now)
-        return endpoint
+        start = self._clock.wall() - self._clock.now()
+        limits = self.limits.get(key)
+        if limits is None:
+            limits = self.limits[key] = Limits(connection, start)
+        return Endpoint(connection, provider, self._breaker, limits)
 
     def _remove(self, endpoint: Endpoint) -> None:
         idle = asyncio.Event()

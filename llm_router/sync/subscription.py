@@ -75,14 +75,15 @@ class StoreFollower:
         """
         last_known = self._subscription.last_known
         if last_known is None:
-            await self._read()
+            await self._set(*await self._read())
         else:
             try:
                 async with asyncio.timeout(_START_WITHIN):
-                    await self._read()
+                    found = await self._read()
             except (StoreError, TimeoutError) as error:
                 self._outage.failed(error)
-                self._set(last_known, {})
+                found = last_known, {}
+            await self._set(*found)
         self._following = asyncio.create_task(self._follow(), name="store subscription")
         self._following.add_done_callback(log_bug)
 
@@ -106,10 +107,11 @@ class StoreFollower:
         """Reads the store and warms the endpoints that are new. Returns whether that succeeded."""
         before = {*self._endpoints.by_key.values()}
         try:
-            await self._read()
+            found = await self._read()
         except RouterError as error:
             self._outage.failed(error)
             return False
+        await self._set(*found)
         self._outage.succeeded()
         for endpoint in {*self._endpoints.by_key.values()} - before:
             task = asyncio.create_task(endpoint.provider.warm(), name=f"warming {endpoint.name}")
@@ -118,7 +120,8 @@ class StoreFollower:
             task.add_done_callback(log_bug)
         return True
 
-    async def _read(self) -> None:
+    async def _read(self) -> tuple[Sequence[Connection], Mapping[str, str]]:
+        """Returns the active connections, and the reason for each that cannot be read."""
         subscription = self._subscription
         page = await subscription.store.find(subscription.actor, ACTIVE, secrets=True)
         by_key = self._endpoints.by_key
@@ -127,21 +130,21 @@ class StoreFollower:
         for provider in {connection.provider for connection in active}:
             with suppress(ConfigurationError):  # `set_connections` reports it
                 await asyncio.to_thread(PROVIDERS.load, provider)  # an import may take a second
-        self._set(active, page.unreadable)
+        return active, page.unreadable
 
-    def _set(self, active: Sequence[Connection], unreadable: Mapping[str, str]) -> None:
-        refused = self._set_selected(active)
+    async def _set(self, active: Sequence[Connection], unreadable: Mapping[str, str]) -> None:
+        refused = await self._set_selected(active)
         if refused:
             # A connection that cannot be used must not keep its substitutes out.
-            self._set_selected([c for c in active if _key(c) not in refused])
+            await self._set_selected([c for c in active if _key(c) not in refused])
         unusable = {**unreadable, **{key: str(error) for key, error in refused.items()}}
         for key in unusable.keys() - self._unusable.keys():
             _logger.error("connection %s cannot be used: %s", key, unusable[key])
         self._unusable = unusable
 
-    def _set_selected(self, active: Iterable[Connection]) -> Mapping[str, RouterError]:
+    async def _set_selected(self, active: Iterable[Connection]) -> Mapping[str, RouterError]:
         selected = self._subscription.select(disambiguate(active))
-        return self._endpoints.set_connections(
+        return await self._endpoints.set_connections(
             {_key(connection): connection for connection in selected}
         )
 

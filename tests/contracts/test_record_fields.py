@@ -147,7 +147,7 @@ def refused(connection: Connection) -> object:
     async def make() -> list[str]:
         pool = Pool([], Priority(), 0.8)
         endpoints = EndpointSet(pool, SystemClock(), BreakerOptions())
-        reasons = endpoints.set_connections({"1": connection})
+        reasons = await endpoints.set_connections({"1": connection})
         await endpoints.aclose()
         return [type(reason).__name__ for reason in reasons.values()]
 

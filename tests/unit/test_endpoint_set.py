@@ -32,9 +32,9 @@ class Fixture:
         self.pool = Pool([], Priority(), 0.8)
         self.endpoints = EndpointSet(self.pool, SystemClock(), BreakerOptions())
 
-    def set(self, *connections: Connection) -> list[Endpoint]:
+    async def set(self, *connections: Connection) -> list[Endpoint]:
         by_id = {connection.id: connection for connection in connections}
-        assert self.endpoints.set_connections(by_id) == {}
+        assert await self.endpoints.set_connections(by_id) == {}
         return list(self.pool.endpoints)
 
 
@@ -74,9 +74,9 @@ def used(endpoint: Endpoint) -> Endpoint:
 async def test_an_endpoint_stays_when_nothing_changes_that_its_provider_sees(
     fixture: Fixture, change: dict[str, Any]
 ) -> None:
-    [before] = fixture.set(A)
+    [before] = await fixture.set(A)
     used(before)
-    [after] = fixture.set(replace(A, **change))
+    [after] = await fixture.set(replace(A, **change))
     assert after is before
     assert after.connection == replace(A, **change)
     assert state(after) == (True, True)
@@ -98,19 +98,19 @@ async def test_an_endpoint_stays_when_nothing_changes_that_its_provider_sees(
 async def test_a_new_endpoint_inherits_what_is_still_true(
     fixture: Fixture, change: dict[str, Any], keeps: tuple[bool, bool]
 ) -> None:
-    [before] = fixture.set(replace(A, rate_limit_rpm=1))
+    [before] = await fixture.set(replace(A, rate_limit_rpm=1))
     used(before)
-    [after] = fixture.set(replace(A, rate_limit_rpm=1, **change))
+    [after] = await fixture.set(replace(A, rate_limit_rpm=1, **change))
     assert after is not before
     assert state(after) == keeps
     assert after.limits.reached(SystemClock().now()), "usage is not forgotten"
 
 
 async def test_a_raised_limit_takes_effect_at_once(fixture: Fixture) -> None:
-    [one] = fixture.set(replace(A, rate_limit_rpm=1))
+    [one] = await fixture.set(replace(A, rate_limit_rpm=1))
     one.limits.request_started(1, SystemClock().now())
     assert fixture.pool.plan(HELLO, SystemClock().now()).ready == []
-    fixture.set(replace(A, rate_limit_rpm=2))
+    await fixture.set(replace(A, rate_limit_rpm=2))
     assert fixture.pool.plan(HELLO, SystemClock().now()).ready == [one]
 
 
@@ -126,9 +126,9 @@ async def closed(endpoint: Endpoint) -> bool:
 
 
 async def test_a_removed_endpoint_is_closed_after_its_last_attempt(fixture: Fixture) -> None:
-    one, other = fixture.set(A, B)
+    one, other = await fixture.set(A, B)
     one.in_flight += 2
-    assert fixture.set(B) == [other]
+    assert await fixture.set(B) == [other]
     assert not one.may_start(SystemClock().now())
     one.in_flight -= 1
     await checkpoint()
@@ -140,18 +140,52 @@ async def test_a_removed_endpoint_is_closed_after_its_last_attempt(fixture: Fixt
 
 
 async def test_closing_the_set_waits_for_no_attempt(fixture: Fixture) -> None:
-    one, other = fixture.set(A, B)
+    one, other = await fixture.set(A, B)
     one.in_flight += 1
-    fixture.set(B)
+    await fixture.set(B)
     await fixture.endpoints.aclose()
     assert await closed(one)
     assert await closed(other)
 
 
 async def test_a_connection_without_a_provider_is_left_out(fixture: Fixture) -> None:
-    refused = fixture.endpoints.set_connections({"1": replace(A, provider="telepathy"), "2": B})
+    refused = await fixture.endpoints.set_connections(
+        {"1": replace(A, provider="telepathy"), "2": B}
+    )
     assert [endpoint.name for endpoint in fixture.pool.endpoints] == ["b"]
     assert "telepathy" in str(refused["1"])
+
+
+MANY = [replace(A, id=f"{number}", name=f"{number}") for number in range(1_000)]
+
+
+async def test_many_endpoints_are_made_beside_other_work_and_put_in_place_at_once(
+    fixture: Fixture,
+) -> None:
+    seen: list[int] = []
+
+    async def look() -> None:
+        while True:
+            seen.append(len(fixture.pool.endpoints))
+            await checkpoint()
+
+    looking = asyncio.create_task(look())
+    await fixture.set(*MANY)
+    looking.cancel()
+    assert len(seen) >= 5
+    assert {*seen} == {0}
+    assert len(fixture.pool.endpoints) == len(MANY)
+
+
+async def test_a_change_that_is_cancelled_changes_nothing(fixture: Fixture) -> None:
+    [one] = await fixture.set(A)
+    setting = asyncio.create_task(fixture.set(replace(A, priority=5), *MANY[2:]))
+    await checkpoint()
+    setting.cancel()
+    await asyncio.wait([setting])
+    assert setting.cancelled()
+    assert list(fixture.pool.endpoints) == [one]
+    assert one.connection.priority == A.priority
 
 
 def test_names_that_several_owners_have_given_are_made_distinct() -> None:

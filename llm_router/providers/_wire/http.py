@@ -48,7 +48,7 @@ _NO_OVERRIDES: Mapping[str, str | None] = MappingProxyType({})
 
 
 class HttpClient:
-    """A pool of connections to the server at `address`.
+    """The connections to one server, pooled.
 
     It sets no deadline for a response, and sends a request a second time only where no byte of an
     answer came: when a connection that had been used before was closed meanwhile, and after a
@@ -58,7 +58,6 @@ class HttpClient:
     def __init__(
         self,
         connection: Connection,
-        address: httpx2.URL,
         headers: Mapping[str, str],
         guard: AddressGuard | None = None,
     ) -> None:
@@ -68,14 +67,15 @@ class HttpClient:
         self._guard = guard
         self._idle = IdleLimit()
         self._pools: dict[str, _Pool] = {}
-        """By scheme: a redirect may lead to the same host's https."""
+        """By scheme: a redirect may lead to https of the same host. Each is opened by the first
+        request, since one of ten thousand connections may never be asked."""
+        self._is_closed = False
         self.notice = ""
         """A correction of base_url, once a redirect for good was followed."""
         self._moved: dict[httpx2.URL, httpx2.URL] = {}
-        with suppress(UnreachableError):  # raised again by each request that needs it
-            self._pool(address)
 
     async def aclose(self) -> None:
+        self._is_closed = True
         for pool in self._pools.values():
             await pool.client.aclose()
 
@@ -149,6 +149,8 @@ class HttpClient:
         """Returns the pool for the address; raises UnreachableError where the environment names a
         proxy or certificates for it that cannot be used.
         """
+        if self._is_closed:
+            raise RuntimeError("the client is closed")
         if (pool := self._pools.get(url.scheme)) is None:
             pool = self._pools[url.scheme] = _open_pool(url, self._headers, self._guard, self._idle)
         return pool

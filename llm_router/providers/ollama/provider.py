@@ -77,7 +77,7 @@ class Ollama:
         self._root = f"{parts.scheme}://{parts.netloc}{path}/api"
         self._query = f"?{parts.query}" if parts.query else ""
         self._chat = self._url("generate" if is_raw(connection) else "chat")
-        self._http = HttpClient(connection, self._chat, request_headers(connection, _ACCEPT), guard)
+        self._http = HttpClient(connection, request_headers(connection, _ACCEPT), guard)
         self._adaptation = Adaptation(connection.name)
         self._lost_opening = LostOpening()
         self._in_memory_until = 0.0
