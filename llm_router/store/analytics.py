@@ -41,7 +41,7 @@ GroupBy = Literal["at", "connection_id", "pool", "integration", "assistant"]
 Order = Literal["attempts", "failed", "cost"]
 
 _FILTERS = ("connection_id", "pool", "integration", "assistant")
-_EMPTY = literal_column("''")
+_EMPTY: ColumnElement[str] = literal_column("''")
 _HOURS = timedelta(days=2)
 
 

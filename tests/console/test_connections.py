@@ -107,6 +107,28 @@ async def test_a_viewer_sees_no_button_that_they_may_not_press(console: Console)
     assert refused.status == 403
 
 
+PAGES = ("connections", "calls", "usage", "chat", "assistants", "sites", "phone", "waits")
+REFUSED = (
+    "calls", "calls/workers", "chats", "assistants", "sites", "phone", "waits", "audit", "models",
+)  # fmt: skip
+
+
+async def test_no_page_has_a_button_that_a_viewer_may_not_press(console: Console) -> None:
+    await console.services.store.add(ADMIN, [connection(1, visibility="everyone")])
+    page = await console.signed_in("viewer")
+    await expect(page.get_by_text("Your role is viewer")).to_be_visible()
+    for name in PAGES:
+        await page.goto(f"{console.url}/ai-compute/{name}")
+        await expect(page.get_by_role("heading").first).to_be_visible()
+        buttons = page.locator("main").get_by_role("button")
+        shown = [text.strip() for text in await buttons.all_inner_texts()]
+        assert [text for text in shown if not text.endswith("Sort by")] == [], name
+        assert await page.locator("main input[type=checkbox]").count() == 0, name
+    for path in REFUSED:
+        refused = await page.request.get(f"{console.url}/api/{path}")
+        assert refused.status == 403, path
+
+
 async def test_filters_are_in_the_address_and_survive_a_reload(console: Console) -> None:
     made = [connection(n, tags=("gpu",) if n % 2 else ()) for n in range(4)]
     await console.services.store.add(ADMIN, made)

@@ -5,6 +5,7 @@ import { chat } from "./texts/chat";
 import { phone } from "./texts/phone";
 import { sites } from "./texts/sites";
 import { talk } from "./texts/talk";
+import { waits } from "./texts/waits";
 
 export const text = {
   title: "Patchbay console",
@@ -243,19 +244,6 @@ export const text = {
     about: (places: number) => `for about ${places} more`,
   },
 
-  waits: {
-    title: "What decides how long callers wait",
-    note: "These are the settings of the HTTP process, from its environment or .env; a worker elsewhere and an assistant may have their own. A change holds from the next start on.",
-    changed: "changed",
-    parts: {
-      words: "Until what was said is recognised",
-      end: "Until the end of the turn is decided",
-      model: "Until the first word of the model",
-      voice: "Until the first sound of the voice",
-      filler: "Until a filler is said meanwhile",
-    },
-  },
-
   call: {
     title: "Call",
     facts: { started: "Began", answered: "Answered", ended: "Ended", reason: "Reason", assistant: "Assistant", worker: "Worker", epoch: "Agent number", room: "Room" },
@@ -385,6 +373,7 @@ export const text = {
   assistants,
   sites,
   phone,
+  waits,
   talk,
 
   merge: {

@@ -17,7 +17,7 @@ export function WaitsPage() {
     if (found.data && hash) document.getElementById(hash)?.scrollIntoView();
   }, [found.data, hash]);
   if (found.isPending) return <p className="waiting">{text.loading}</p>;
-  if (found.error instanceof Problem && found.error.status === 403) return <Empty title={words.title}>{text.calls.forAdmins}</Empty>;
+  if (found.error instanceof Problem && found.error.status === 403) return <Empty title={words.title}>{words.forAdmins}</Empty>;
   if (!found.data) return <Trouble error={found.error as Error} onRetry={() => void found.refetch()} />;
   return (
     <>
