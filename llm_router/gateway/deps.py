@@ -80,10 +80,10 @@ ConnectionId = Annotated[
     ),
 ]
 
-_bearer = HTTPBearer(
+bearer_scheme = HTTPBearer(
     scheme_name="API key", auto_error=False, description="`Authorization: Bearer pb_...`"
 )
-_key_header = APIKeyHeader(
+key_header_scheme = APIKeyHeader(
     name="x-api-key",
     scheme_name="API key in a header of its own",
     auto_error=False,
@@ -279,8 +279,8 @@ Deps = Annotated[Services, Depends(get_services)]
 async def authenticate(
     request: Request,
     deps: Deps,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    header: Annotated[str | None, Security(_key_header)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(bearer_scheme)],
+    header: Annotated[str | None, Security(key_header_scheme)],
     cookie: Annotated[str | None, Security(session_cookie)],
 ) -> ApiKey:
     """Returns the API key of the request, or of its session. Raises Problem (401, 403, 429)."""
@@ -339,8 +339,8 @@ CurrentKey = Annotated[ApiKey, Depends(authenticate)]
 async def authenticate_if_asked(
     request: Request,
     deps: Deps,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    header: Annotated[str | None, Security(_key_header)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(bearer_scheme)],
+    header: Annotated[str | None, Security(key_header_scheme)],
     cookie: Annotated[str | None, Security(session_cookie)],
 ) -> ApiKey | None:
     """Returns the API key of the request, or None for a request without one. Raises Problem."""

@@ -6,10 +6,11 @@ from starlette.responses import Response
 from llm_router.gateway.completions.answer import answer
 from llm_router.gateway.completions.request import read_chat_call
 from llm_router.gateway.deps import CurrentActor, CurrentKey, Deps
+from llm_router.gateway.direct_route import DirectRoute
 from llm_router.gateway.openapi import body_of, openai_errors, reply
 from llm_router.gateway.schemas.chat import ChatCompletionCreate
 
-router = APIRouter(prefix="/v1", tags=["chat completions"])
+router = APIRouter(prefix="/v1", tags=["chat completions"], route_class=DirectRoute)
 
 _REPLY = reply("The reply, whole or as server-sent events; docs/gateway.md describes both.")
 

@@ -8,11 +8,12 @@ from llm_router.gateway.completions.answer import answer
 from llm_router.gateway.completions.body import read_body
 from llm_router.gateway.completions.models import choose, usable_by
 from llm_router.gateway.deps import CurrentActor, CurrentKey, Deps
+from llm_router.gateway.direct_route import DirectRoute
 from llm_router.gateway.messages.request import count_tokens, read_message_call
 from llm_router.gateway.openapi import anthropic_errors, body_of, reply
 from llm_router.gateway.schemas.messages import MessageCreate, TokenCountCreate, TokenCountRead
 
-router = APIRouter(prefix="/v1/messages", tags=["messages"])
+router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=DirectRoute)
 
 _REPLY = reply("The message, whole or as events; docs/gateway.md describes both.")
 

@@ -8,11 +8,12 @@ from starlette.responses import Response
 from llm_router.connections import rules
 from llm_router.gateway.completions.answer import answer
 from llm_router.gateway.deps import CurrentActor, CurrentKey, Deps
+from llm_router.gateway.direct_route import DirectRoute
 from llm_router.gateway.openapi import body_of, openai_errors, reply
 from llm_router.gateway.responses.request import not_stored, read_response_call
 from llm_router.gateway.schemas.responses import ResponseCreate
 
-router = APIRouter(prefix="/v1/responses", tags=["responses"])
+router = APIRouter(prefix="/v1/responses", tags=["responses"], route_class=DirectRoute)
 
 _REPLY = reply("The response, whole or as typed events; docs/gateway.md describes both.")
 _Below = Annotated[str, Path(description="Of a response.", max_length=300, examples=["resp_1"])]

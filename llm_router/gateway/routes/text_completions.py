@@ -5,11 +5,12 @@ from starlette.responses import Response
 
 from llm_router.gateway.completions.answer import answer
 from llm_router.gateway.deps import CurrentActor, CurrentKey, Deps
+from llm_router.gateway.direct_route import DirectRoute
 from llm_router.gateway.openapi import body_of, openai_errors, reply
 from llm_router.gateway.schemas.text_completions import CompletionCreate
 from llm_router.gateway.text_completions.request import read_completion_call
 
-router = APIRouter(prefix="/v1", tags=["completions"])
+router = APIRouter(prefix="/v1", tags=["completions"], route_class=DirectRoute)
 
 _REPLY = reply("The completion, whole or as server-sent events; docs/gateway.md describes both.")
 
