@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from llm_router.gateway.completions.call import Call
+from llm_router.gateway.completions.call import Call, Ending, Head, WholeReply
 from llm_router.gateway.completions.problems import ChatProblem
 from llm_router.gateway.responses.request import read_response_call
+from llm_router.types import Usage
 
 PIXEL = "data:image/png;base64,AA=="
 TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}
@@ -90,6 +91,19 @@ def test_only_allowed_tools_are_offered() -> None:
     request = read(tools=[TOOL, {**TOOL, "name": "g"}], tool_choice=allowed).request
     assert [tool["function"]["name"] for tool in request.tools] == ["g"]
     assert request.tool_choice == "required"
+
+
+def test_tools_that_are_no_functions_are_left_out_beside_functions() -> None:
+    """Codex names some of them in every request."""
+    others = [{"type": "custom", "name": "apply_patch"}, {"type": "web_search"}]
+    call = read(tools=[others[0], TOOL, others[1]])
+    assert [tool["function"]["name"] for tool in call.request.tools] == ["f"]
+    head = Head(id="a", created=0, model="m", prompt_tokens=0)
+    ending = Ending(ended=0, usage=Usage(), receipt=None)
+    shown = call.form.whole(head, WholeReply(text="", calls=(), reason="stop", ending=ending))
+    assert [tool["name"] for tool in shown["tools"]] == ["f"]
+    assert refused(tools=others).error_object["param"] == "tools.0.type"
+    assert refused(tools=[TOOL, "web_search"]).error_object["param"] == "tools.1"
 
 
 def test_options_are_those_of_the_router_or_passed_on() -> None:

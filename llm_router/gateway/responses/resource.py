@@ -5,6 +5,7 @@ from typing import Any
 
 from llm_router.gateway.completions.call import Ending, Head
 from llm_router.gateway.errors import Problem
+from llm_router.gateway.responses.tools import is_function
 from llm_router.gateway.schemas.responses import ResponseCreate
 from llm_router.types import ToolCall, Usage
 
@@ -20,7 +21,7 @@ def repeated_options(fields: ResponseCreate) -> dict[str, Any]:
     reasoning, text = fields.reasoning or {}, fields.text or {}
     return {
         "instructions": fields.instructions,
-        "tools": [_tool(tool) for tool in fields.tools or ()],
+        "tools": [_tool(tool) for tool in fields.tools or () if is_function(tool)],
         "tool_choice": fields.tool_choice or "auto",
         "truncation": fields.truncation if fields.truncation == "auto" else "disabled",
         "parallel_tool_calls": fields.parallel_tool_calls is not False,

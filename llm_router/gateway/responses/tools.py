@@ -27,9 +27,12 @@ class Tools:
 def read_tools(given: Iterable[Any], choice: str | Mapping[str, Any] | None) -> Tools:
     """Returns the tools. Raises ChatProblem (400), naming the place of the first fault.
 
-    Only functions are served: the tools that OpenAI's own servers run are not here.
+    Only functions are served: the tools that OpenAI's own servers run are not here. Beside
+    functions they are left out, since coding agents name some in every request.
     """
-    tools = [_tool(tool, f"tools.{number}") for number, tool in enumerate(given)]
+    places = {f"tools.{n}": as_object(tool, f"tools.{n}") for n, tool in enumerate(given)}
+    functions = {place: tool for place, tool in places.items() if is_function(tool)}
+    tools = [_tool(tool, place) for place, tool in (functions or places).items()]
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
         allowed = {_named(each, "tool_choice.tools") for each in _listed(choice)}
         tools = [tool for tool in tools if tool["function"]["name"] in allowed]
@@ -46,9 +49,12 @@ def read_tools(given: Iterable[Any], choice: str | Mapping[str, Any] | None) -> 
     return Tools(tools, choice)
 
 
-def _tool(value: Any, place: str) -> Mapping[str, Any]:
-    tool = as_object(value, place)
-    if tool.get("type") != "function":
+def is_function(tool: Mapping[str, Any]) -> bool:
+    return bool(tool.get("type") == "function")
+
+
+def _tool(tool: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    if not is_function(tool):
         raise invalid(f"{place}.type", "must be function: no other tools are served")
     check_function(tool, place)
     function = {name: tool[name] for name in _FIELDS if tool.get(name) is not None}
