@@ -15,6 +15,9 @@ _FOR = 1.0
 _RENEWED_AT = _FOR / 2
 """Seconds after which a further request has the database asked while it goes on: no request with a
 busy key waits for that."""
+_ASKED_AFTER = 0.05
+"""Seconds until then: the query takes the loop longer than the way of a request to its server, and
+that request is on its way by then."""
 _MOST = 1_000
 
 
@@ -67,7 +70,8 @@ class KeyMemory:
         return known.key
 
     async def _renew(self, name: str, text: str, known: _Known) -> None:
-        """Asks the database again; what it cannot say now, a later request learns."""
+        """Asks the database again, soon; what it cannot say then, a later request learns."""
+        await self._clock.sleep(_ASKED_AFTER)
         with suppress(ExpiredError, StoreError):
             await self._ask(name, text, known)
 

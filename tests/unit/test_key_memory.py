@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from llm_router.clock import checkpoint
 from llm_router.errors import ExpiredError, StoreError
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.database import Database
@@ -162,6 +163,25 @@ def test_no_request_with_a_busy_key_waits_for_the_database() -> None:
         assert await memory.authenticate(GOOD)
         await clock.sleep(0.2)
         assert await memory.authenticate(GOOD) is None, "a renewal has learned it"
+        await memory.aclose()
+
+    clock.run(main())
+
+
+def test_a_renewal_lets_the_request_that_has_it_made_go_first() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        await memory.authenticate(GOOD)
+        await clock.sleep(0.6)
+        assert await memory.authenticate(GOOD)
+        for _ in range(10):
+            await checkpoint()
+        assert keys.asked == 1
+        await clock.sleep(0.1)
+        assert keys.asked == 2
         await memory.aclose()
 
     clock.run(main())
