@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -97,7 +98,8 @@ def step(title: str, progress: Callable[[], str] = str) -> Iterator[Step]:
     The moving line shows what `progress` returns, which is called in a thread.
     """
     name = "-".join(title.lower().split())
-    log = paths.logs_folder("setup") / f"{name}.log"
+    # Of this checkout: another's set-up, at the same time, would remove the reason for a failure.
+    log = paths.logs_folder(f"setup-{zlib.crc32(bytes(paths.ROOT)):08x}") / f"{name}.log"
     log.unlink(missing_ok=True)
     started = time.monotonic()
     with busy(title, progress):

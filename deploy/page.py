@@ -48,7 +48,7 @@ def install(source: Path) -> None:
     if stamps.is_fresh(stamp, inputs):
         return
     npm = toolchain.npm()
-    with console.step("Web packages") as step:
+    with console.step(f"Packages of web/{source.name}") as step:
         step.run(
             [*npm, "ci", "--no-audit", "--no-fund"],
             cwd=source,

@@ -181,6 +181,18 @@ def test_a_command_that_cannot_start_is_a_failed_step_too(tmp_path: Path) -> Non
         step.run([tmp_path / "absent"], remedy="install it")
 
 
+def test_two_checkouts_have_logs_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with console.step("Console") as ours:
+        ours.log.write_text("why it failed")
+        monkeypatch.setattr("deploy.paths.ROOT", tmp_path / "another")
+        with console.step("Console") as theirs:
+            assert theirs.log != ours.log
+        assert ours.log.read_text() == "why it failed"
+
+
 def test_only_a_failed_steps_log_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
