@@ -20,6 +20,9 @@ ASK_FOR_PLAIN = {"Accept-Encoding": "identity"}
 _STEP = 1 << 16
 """The most bytes that are decoded before other work gets its turn."""
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_HEAD_SIZE = 2
+"""Bytes that tell the format of a body."""
+_GZIP = b"\x1f"
 _READ = frozenset({"gzip", "x-gzip", "deflate"})
 """Encodings that are read although nothing asked for them: some proxies add them to any answer."""
 _NOT_READ = frozenset(
@@ -86,17 +89,35 @@ def _raw(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
 
 
 async def _decompressed(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+    """Yields a compressed body, which may have several parts; what follows them is left out."""
+    decoder = None
+    start = b""
     async with aclosing(_raw(response)) as pieces:
         async for piece in pieces:
-            rest = piece
-            while rest and not decoder.eof:
+            rest, start = start + piece, b""
+            if decoder is None:
+                if len(rest) < _HEAD_SIZE:
+                    start = rest
+                    continue
+                decoder = zlib.decompressobj(_format_of(rest))
+            while rest:
+                if decoder.eof and not rest.startswith(_GZIP):
+                    break
+                if decoder.eof:
+                    decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
                 try:
                     decoded = decoder.decompress(rest, _STEP)
                 except zlib.error as error:
                     raise httpx2.DecodingError("the answer cannot be decompressed") from error
-                rest = decoder.unconsumed_tail
+                rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
                 if decoded:
                     yield decoded
                 if rest:
                     await checkpoint()
+
+
+def _format_of(data: bytes) -> int:
+    """Returns the format of compressed data: some servers write `deflate` without its header."""
+    is_zlib = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:_HEAD_SIZE]) % 31 == 0
+    is_gzip = data.startswith(_GZIP)
+    return _GZIP_OR_ZLIB if is_zlib or is_gzip else -zlib.MAX_WBITS

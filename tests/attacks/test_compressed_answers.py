@@ -115,6 +115,35 @@ async def test_a_reply_that_a_proxy_compressed_is_read(
         assert text(await read(provider)) == "We open at nine."
 
 
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+def in_parts(data: bytes) -> bytes:
+    half = len(data) // 2
+    return gzip.compress(data[:half]) + gzip.compress(data[half:])
+
+
+@pytest.mark.parametrize(
+    ("name", "encode"),
+    [
+        ("gzip", in_parts),
+        ("deflate", raw_deflate),
+        ("gzip", lambda data: gzip.compress(data) + bytes(8)),
+    ],
+    ids=["several parts", "deflate without its header", "filled up with zeros"],
+)
+async def test_less_usual_compressed_replies_are_read(
+    wire: str, name: str, encode: Callable[[bytes], bytes]
+) -> None:
+    async with (
+        ByteServer(replies(encode(plain_reply(wire)), name)) as server,
+        connect(server.root, provider=wire) as provider,
+    ):
+        assert text(await read(provider)) == "We open at nine."
+
+
 async def test_bytes_that_are_not_compressed_as_announced_break_the_stream(wire: str) -> None:
     async with (
         ByteServer(replies(plain_reply(wire), "gzip")) as server,

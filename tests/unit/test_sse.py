@@ -24,13 +24,13 @@ def parse(pieces: list[bytes], limit: int = 1 << 20) -> list[Event]:
 
 
 def by_the_book(text: str) -> list[Event]:
-    """Applies the standard's algorithm to the whole text at once, and our one exception to it: a
-    line that is a whole object is an event by itself.
+    """Applies the standard's algorithm to the whole text at once, and our exceptions to it: a
+    line that is a whole object is an event by itself, and an error may lack data.
     """
     events, name, data = [], "", list[str]()
     for line in [*re.split(r"\r\n|\r|\n", text), ""]:
         if not line:
-            if data:
+            if data or name == "error":
                 events.append(Event(name, "\n".join(data)))
             name, data = "", []
             continue
@@ -146,3 +146,25 @@ def test_an_event_without_a_blank_line_is_returned_with_its_line() -> None:
     assert list(parser.feed(b'\ndata: {"a":\n')) == []
     assert list(parser.feed(b"data: 1}\n")) == []
     assert list(parser.feed(b"\n")) == [Event("", '{"a":\n1}')]
+
+
+@pytest.mark.parametrize("field", ["data :", "Data:", "  data:", "DATA :", "\tdata:"])
+def test_a_field_is_read_whatever_blanks_and_capitals_its_name_has(field: str) -> None:
+    assert parse([f"{field} one\n\n{field} two\n\n".encode()]) == [
+        Event("", "one"),
+        Event("", "two"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stream", "data"),
+    [
+        (b'error: {"code": 500}\n\n', '{"code": 500}'),
+        (b"error: out of memory\n\n", "out of memory"),
+        (b"event: error\n\n", ""),
+        (b"event: error\ndata:\n\n", ""),
+        (b"event: error", ""),
+    ],
+)
+def test_an_error_is_an_event_in_every_writing(stream: bytes, data: str) -> None:
+    assert parse([stream]) == [Event("error", data)]

@@ -20,11 +20,31 @@ from llm_router.types import Chunk, Usage
 _LONGEST_ID = 200  # characters
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _KEEP_ALIVE = re.compile(
-    r"\s*(?::.*|null|\[\]|\"\"|\[?(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|processing)\]?)\s*",
+    r"\s*(?::.*|null|\[\]|\"\"|"
+    r"[\[\"]?(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|processing)[\]\"]?)\s*",
     re.IGNORECASE | re.DOTALL,
 )
 """Data of an event that only keeps the connection open; some gateways wrap a comment into one."""
+_JSON = ("{", "[", '"')
+_DONE_WORDS = frozenset({DONE, "DONE"})
+_ASIDES = frozenset(
+    {
+        "open",
+        "start",
+        "started",
+        "ready",
+        "connected",
+        "ping",
+        "heartbeat",
+        "keepalive",
+        "keep-alive",
+    }
+    | {"metadata", "status", "info", "progress", "debug"}
+)
+"""Names of events that say something about the stream."""
 _THOUGHT_PARTS = frozenset({"reasoning", "reasoning_text", "thought", "redacted_thinking"})
+_ERRORS = ("detail", "errors", "err", "error_message", "error_msg", "error_code")
+_ERROR_CODES = ("code", "status", "statusCode", "status_code", "type")
 _END_EVENTS = frozenset({"done", "end", "finish", "complete", "close"})
 
 
@@ -87,9 +107,8 @@ class ChatReplyParser(ReplyParser):
     def _chunks(self, events: Iterable[Event]) -> Iterator[Chunk]:
         ending = self.ending
         for name, data in events:
-            if not data.startswith("{") and _KEEP_ALIVE.fullmatch(data):
-                continue
-            for payload in read_objects(data):
+            payloads = read_objects(data) if data.startswith("{") else self._unusual(name, data)
+            for payload in payloads:
                 if ending.is_done:
                     return
                 try:
@@ -100,15 +119,26 @@ class ChatReplyParser(ReplyParser):
                     yield chunk
         yield from self._announce_call()
 
+    def _unusual(self, name: str, data: str) -> Iterable[Any]:
+        """Returns the payloads of an event whose data is no object; none where it says nothing.
+
+        A list may hold several, and some servers encode a payload twice.
+        """
+        is_text = not data.lstrip().startswith(_JSON)
+        if name == "error" and is_text:
+            raise status_error(0, data or name)
+        if data.strip().upper() in _DONE_WORDS:
+            return (DONE,)
+        if _KEEP_ALIVE.fullmatch(data) or (name in _ASIDES and is_text):
+            return ()
+        return _unfolded(data)
+
     def _chunk(self, name: str, payload: Any) -> Chunk | None:
         if not isinstance(payload, dict):
             if payload == DONE:
                 self.ending.is_done = True
                 return None
-            if isinstance(payload, list) and len(payload) == 1:
-                payload = payload[0]
-            if not isinstance(payload, dict):
-                raise BrokenStreamError("the answer holds an event that is not a JSON object")
+            raise BrokenStreamError("the answer holds an event that is not a JSON object")
         if name or "error" in payload or payload.get("object") == "error":
             self._note_event(name, payload)
         if not self._request_id:
@@ -116,7 +146,11 @@ class ChatReplyParser(ReplyParser):
         if "usage" in payload or "x_groq" in payload:
             self._note_usage(payload)
         choices = payload["choices"] if "choices" in payload else _wrapped_choices(payload)
+        if isinstance(choices, dict):
+            choices = [choices]
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+            for other in choices[1:]:
+                self._note_other(other)
             return self._choice(choices[0])
         if not choices and _is_error(payload):
             raise status_error(0, payload)
@@ -154,6 +188,8 @@ class ChatReplyParser(ReplyParser):
             self._stop_sequence = _met(choice) or self._stop_sequence
         if reasoning:
             self._thought = True
+        if "usage" in choice:  # Moonshot
+            self._keep_usage(choice["usage"])
         if choice.get("logprobs") and not (reasoning or has_calls):  # tokens of words alone
             self._logprobs = self._logprobs or TokenLogprobs()
             self._logprobs.add(choice["logprobs"], _content(choice))
@@ -161,6 +197,12 @@ class ChatReplyParser(ReplyParser):
             return None
         logprobs = self._logprobs.of(text) if self._logprobs else ()
         return Chunk(text, reasoning, request_id=self._request_id, logprobs=logprobs)
+
+    def _note_other(self, choice: Any) -> None:
+        """Notes the tool calls of a second choice, into which Copilot puts those of Claude."""
+        said = (choice.get("delta") or choice.get("message")) if isinstance(choice, dict) else None
+        if isinstance(said, dict):
+            self._note_calls(said)
 
     def _without_words(self, choice: dict[str, Any], reasoning: str) -> tuple[str, str]:
         """Returns text and reasoning of a choice whose delta has no words."""
@@ -200,13 +242,27 @@ class ChatReplyParser(ReplyParser):
             usage = groq.get("usage")
             if groq.get("error"):
                 raise status_error(0, groq)
-        if isinstance(usage, dict):
+        self._keep_usage(usage)
+
+    def _keep_usage(self, usage: Any) -> None:
+        """Keeps the latest usage; some gateways end with one that counts nothing."""
+        if isinstance(usage, dict) and (self._usage is None or any(usage.values())):
             self._usage = usage_of(usage)
+
+
+def _unfolded(data: str) -> Iterator[Any]:
+    for payload in read_objects(data):
+        if isinstance(payload, str) and payload.lstrip().startswith("{"):
+            yield from read_objects(payload)
+        elif isinstance(payload, list) and all(isinstance(item, dict) for item in payload):
+            yield from payload
+        elif not isinstance(payload, bool | int | float):  # which are signs of life
+            yield payload
 
 
 def _wrapped_choices(payload: dict[str, Any]) -> Any:
     """Returns the choices of a chunk that a gateway has wrapped; None if it has none."""
-    inner = payload.get("data")
+    inner = payload.get("data") or payload.get("result")
     return inner.get("choices") if isinstance(inner, dict) else None
 
 
@@ -221,8 +277,8 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     completion = usage.get("completion_tokens_details")
     completion = completion if isinstance(completion, dict) else {}
     return Usage(
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
+        prompt_tokens=_count(usage.get("prompt_tokens") or usage.get("input_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens") or usage.get("output_tokens")),
         cached_tokens=_count(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
         cache_creation_tokens=_count(
             prompt.get("cache_write_tokens")  # OpenRouter
@@ -237,11 +293,14 @@ def usage_of(usage: dict[str, Any]) -> Usage:
 
 def _is_error(payload: dict[str, Any]) -> bool:
     """Returns whether an event without choices is an error in one of the less usual shapes."""
-    if payload.get("type") == "error" or payload.get("success") is False or "detail" in payload:
+    if payload.get("type") == "error" or payload.get("success") is False:
+        return True
+    if any(payload.get(name) for name in _ERRORS):
         return True
     if isinstance(base := payload.get("base_resp"), dict) and base.get("status_code"):  # MiniMax
         return True
-    return "message" in payload and not payload.keys().isdisjoint({"code", "status", "statusCode"})
+    says = any(isinstance(payload.get(name), str) for name in ("message", "msg"))
+    return says and any(payload.get(name) for name in _ERROR_CODES)
 
 
 def _reason(choice: dict[str, Any], delta: dict[str, Any]) -> Any:
@@ -275,6 +334,8 @@ def _words(delta: dict[str, Any]) -> tuple[str, str]:
     """Returns text and reasoning of a delta or message."""
     content = delta.get("content")
     text, reasoning = _parts(content)
+    if not text and delta.get("refusal"):  # OpenAI's field for a model's own words of refusal
+        text = _text(delta["refusal"])
     if "reasoning_content" in delta or "reasoning" in delta:
         reasoning += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
     if "extra_content" in delta and _is_thought(delta["extra_content"]):
@@ -293,9 +354,13 @@ def _parts(content: Any) -> tuple[str, str]:
     if isinstance(content, str):
         return content, ""
     text, reasoning = "", ""
+    if isinstance(content, int | float) and not isinstance(content, bool):
+        return str(content), ""
     if isinstance(content, dict):
         content = [content]
     for part in content if isinstance(content, list) else ():
+        if isinstance(part, str):
+            text += part
         if not isinstance(part, dict):
             continue
         if part.get("type") == "thinking":
@@ -304,7 +369,8 @@ def _parts(content: Any) -> tuple[str, str]:
         elif _text(part.get("type")) in _THOUGHT_PARTS or part.get("thought") is True:
             reasoning += _text(part.get("text"))
         else:
-            text += _text(part.get("text"))
+            inner = part.get("text")
+            text += _text(inner.get("value") if isinstance(inner, dict) else inner)
     return text, reasoning
 
 
@@ -313,4 +379,8 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) else 0
+    """Returns a number of tokens, which some servers write as a float or a text; else 0."""
+    try:
+        return 0 if isinstance(value, bool) else max(0, int(value))
+    except (TypeError, ValueError, OverflowError):
+        return 0

@@ -14,6 +14,7 @@ from llm_router.providers._wire.json_objects import DONE, is_object
 
 _DATA = b"data: "
 _NEXT = b"\n\n" + _DATA
+_ERROR = b"error"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -30,7 +31,9 @@ class EventParser:
     Follows https://html.spec.whatwg.org/multipage/server-sent-events.html with exceptions for what
     servers write. Some omit blank lines: a line of data that is a whole JSON object, or `[DONE]`,
     is an event by itself, and the end of the stream completes an event too. Some report an error in
-    a line that is nothing but a JSON object: that is an event as well. NUL bytes are ignored.
+    a line that is nothing but a JSON object, in a field `error`, or by the name of an event without
+    data: those are events as well. Field names may have capitals and blanks around them. NUL bytes
+    are ignored.
     Raises BrokenStreamError for a line or event above `limit` bytes.
     """
 
@@ -74,7 +77,7 @@ class EventParser:
         if line:
             # Before a blank line there is no need to know: that completes the event anyway.
             return self._event() if self._read(line) and following and self._is_whole() else None
-        if self._data:
+        if self._data or self._name == _ERROR:
             return self._event()
         self._name = b""
         return None
@@ -84,7 +87,7 @@ class EventParser:
         if self._line:
             self._read(bytes(self._line))
             self._line.clear()
-        return [self._event()] if self._data else []
+        return [self._event()] if self._data or self._name == _ERROR else []
 
     def _without_cr(self, data: bytes) -> bytes:
         """Replaces every line end by LF; the LF of a CRLF may arrive with the next piece."""
@@ -104,6 +107,11 @@ class EventParser:
         """Reads a line; returns whether it holds data."""
         line = line.removeprefix(_BYTE_ORDER_MARK)
         field, _, value = line.partition(b":")
+        if field != b"data":
+            field = field.strip().lower()
+        if field == _ERROR:  # llama.cpp's own field
+            self._name = field
+            field = b"data"
         if field == b"data":
             data = value.removeprefix(b" ")
         elif line.startswith(b"{") and not self._data and is_object(decode(line).rstrip()):
