@@ -29,18 +29,19 @@ class JsonLines(logging.Formatter):
             "pid": record.process,
         }
         if record.exc_info:
-            fields["exc_info"] = self.formatException(record.exc_info)
+            fields["exc_info"] = record.exc_text or self.formatException(record.exc_info)
         if record.stack_info:
             fields["stack_info"] = self.formatStack(record.stack_info)
         for name, value in record.__dict__.items():
             if name not in _OF_EVERY_RECORD and name not in _REPEATED:
                 fields.setdefault(name, value)
-        return json.dumps(fields, default=str, ensure_ascii=False)
+        return json.dumps(fields, default=str, skipkeys=True)
 
 
 def writes_json(log_format: str, output: TextIO) -> bool:
     """Returns whether lines are JSON: with `auto`, they are unless they go to a terminal."""
-    return log_format == "json" or (log_format != "text" and not output.isatty())
+    chosen = log_format.strip().lower()  # as it stands in the environment
+    return chosen == "json" or (chosen != "text" and not output.isatty())
 
 
 def log_to_stderr(level: str, log_format: str, text: str = TEXT) -> None:

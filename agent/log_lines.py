@@ -11,6 +11,7 @@ _KINDS = 1_000
 _COMPARED = 40
 """Characters of the text by which kinds differ: what follows may be names and numbers."""
 _WORDS = "lk.pii."
+_plain = logging.Formatter()
 _CALLER = re.compile(r"\bsip_[\w+*#@%.:-]+")
 """Identity of a caller by telephone: livekit-sip makes it of their number."""
 
@@ -62,9 +63,11 @@ class WordFilter(logging.Filter):
 
 
 class NumberFilter(logging.Filter):
-    """Masks the numbers of callers in each line: LiveKit logs the identities that have them."""
+    """Masks the numbers in callers' identities, which LiveKit logs, also in the text of errors."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and not record.exc_text:
+            record.exc_text = _plain.formatException(record.exc_info)
         message = record.getMessage()
         if message != (masked := _masked(message)):
             record.msg = masked

@@ -11,8 +11,8 @@ from agent.log_lines import hide_callers
 
 def prepare_log(level: str, log_format: str) -> None:
     """Logs to standard output, without words and numbers of callers unless `level` is DEBUG."""
-    is_terminal = sys.stderr.isatty()
-    is_json = writes_json(log_format, sys.stderr)
+    is_terminal = sys.stdout.isatty()
+    is_json = writes_json(log_format, sys.stdout)
     setup_logging(level, devmode=not is_json, console=False)
     if not is_json and not is_terminal:  # LiveKit's text has colours
         for handler in logging.getLogger().handlers:

@@ -20,9 +20,10 @@ from agent.speech.voice import ProcessTTS
 
 _USUAL_PACE = 15.0
 """Characters that a voice speaks in a second, until its own texts show another pace."""
-_HAN = "\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(rf"[{_HAN}]|[^\s{_HAN}]+")
-"""A word; each sign of Chinese and Japanese, which have no spaces, counts as one."""
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+"""A word; each sign of the scripts without spaces counts as one: those of Thailand, Laos, Burma,
+Cambodia, Japan and China."""
 
 
 @dataclass(slots=True)
@@ -120,7 +121,8 @@ class _WholeText(FallbackChunkedStream):
         if not any(map(str.isalnum, text)):
             return
         resampler = rtc.AudioResampler(spare.sample_rate, rate)
-        async with spare.synthesize(text, conn_options=self._conn_options) as speech:
+        once = replace(self._conn_options, max_retry=0)
+        async with spare.synthesize(text, conn_options=once) as speech:
             async for audio in speech:
                 for frame in resampler.push(audio.frame):
                     yield replace(audio, frame=frame)

@@ -284,7 +284,8 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
 
 def _rule(error: Mapping[str, Any]) -> str:
     """Returns what a field must be, for a person who may have sent a name where an id is asked."""
-    is_id = error["loc"][0] == "path" and str(error["loc"][-1]).endswith("_id")
+    place = error["loc"]  # empty for a body as a whole
+    is_id = place[:1] == ("path",) and str(place[-1]).endswith("_id")
     if is_id and error["type"] == "string_pattern_mismatch":
         return "is not an id; list them to see theirs"
     return str(error["msg"]).removeprefix("Value error, ")

@@ -39,6 +39,7 @@ class ConnectionPool(httpcore2.AsyncConnectionPool):
         self._resting: list[_Connection] = []
         """Connections without a request; the one that has rested longest comes first."""
         self._in_use: set[_Connection] = set()
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"<ConnectionPool: {len(self._in_use)} in use, {len(self._resting)} resting>"
@@ -76,6 +77,7 @@ class ConnectionPool(httpcore2.AsyncConnectionPool):
 
     async def aclose(self) -> None:
         """Closes every connection, those with a request as well."""
+        self._is_closed = True
         while self._in_use:
             await self._in_use.pop().aclose()
         await self.close_resting()
@@ -96,7 +98,7 @@ class ConnectionPool(httpcore2.AsyncConnectionPool):
 
     async def _release(self, connection: _Connection) -> None:
         """Has a connection rest whose response was read to its end, and closes any other."""
-        is_ours = connection in self._in_use  # else the pool was closed meanwhile
+        is_ours = connection in self._in_use and not self._is_closed
         self._in_use.discard(connection)
         if is_ours and connection.is_available():
             self._resting.append(connection)

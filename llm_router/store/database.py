@@ -40,7 +40,7 @@ _REMEDIES = {
     "no such column": "run `llm-router migrate`",
     "locked": "another process has held it for too long; try again",
     "PermissionError": "let this user write in its folder, or name another file",
-    "FileNotFoundError": "no folder can be made there: name another file",
+    "FileNotFoundError": "it is not there, and cannot be made: correct the URL",
     "NotADirectoryError": "a file is where its folder should be: name another file",
     "FileExistsError": "a file is where its folder should be: name another file",
     "unable to open": "let this user write in its folder, or name another file",

@@ -86,6 +86,15 @@ class PlannedCalls:
                 await audit.write(db, entries)
         return stored
 
+    async def known_keys(self, actor: Actor, keys: Collection[str]) -> set[str]:
+        """Returns which of these idempotency keys the actor has planned a call with."""
+        require_planner(actor)
+        known = select(_C.idempotency_key).where(
+            _C.author == actor.name, _C.idempotency_key.in_(keys)
+        )
+        async with self._database.reading() as db:
+            return {*(await db.execute(known)).scalars()}
+
     async def find(
         self,
         actor: Actor,

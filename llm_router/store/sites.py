@@ -155,7 +155,8 @@ class Sites:
         unset = dict.fromkeys(SiteRecord.model_fields)
         content = {**unset, **_plain(found[0].record)}
         del content["is_active"]
-        return await self.change(actor, name, content, version=version)
+        # What `to` means holds for the version that was read alone.
+        return await self.change(actor, name, content, version=version or stored.version)
 
     async def rotate_key(self, actor: Actor, name: str) -> StoredSite:
         """Gives a site a new key. Pages with the old one are refused from now on."""

@@ -231,7 +231,7 @@ def test_what_is_not_there_is_named_with_what_to_do(
 
 def test_a_database_where_no_file_can_be_is_named_with_what_to_do(here: Shell) -> None:
     refused = here("connections", "list", code=2, DATABASE_URL="sqlite:////proc/none/x.sqlite3")
-    assert "no folder can be made there: name another file" in refused.stderr
+    assert "it is not there, and cannot be made: correct the URL" in refused.stderr
 
 
 def test_a_mistake_in_a_file_is_named_with_its_place(shell: Shell, tmp_path: Path) -> None:

@@ -244,5 +244,10 @@ async def test_no_call_is_planned_with_an_assistant_that_there_is_not(files: Fil
         problem(await gateway.call("viewer", "POST", "/calls", misspelt), 403)
         answer = await gateway.call("operator", "POST", "/calls/planned", {"calls": plans})
         assert answer.status_code == 202
+        once = {"number": "+15550123458", "assistant": "shop", "idempotency_key": "once"}
+        first = await gateway.call("operator", "POST", "/calls", once)
+        assert (await gateway.call("editor", "DELETE", "/assistants/shop")).status_code == 204
+        again = await gateway.call("operator", "POST", "/calls", once)
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
         planned = await gateway.call("operator", "GET", "/calls/planned")
-        assert planned.json()["total"] == len(plans)
+        assert planned.json()["total"] == len(plans) + 1

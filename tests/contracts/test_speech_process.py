@@ -343,7 +343,13 @@ class BreakingClient(AheadClient):
 async def test_a_spare_voice_speaks_the_rest_of_a_text_that_breaks_off() -> None:
     voice, spare = (
         ProcessTTS(
-            VOICE, name=name, provider="scripted", language="en", sample_rate=rate, speed=1.0
+            VOICE,
+            name=name,
+            provider="scripted",
+            language="en",
+            sample_rate=rate,
+            speed=1.0,
+            patience=30.0,
         )
         for name, rate in (("tones", 16_000), ("spare", 8_000))
     )
@@ -373,7 +379,13 @@ async def test_the_spare_voice_speaks_while_a_killed_process_is_away_and_then_it
         assert supervisor
         await supervisor.tried()
         voice = ProcessTTS(
-            VOICE, name="tones", provider="scripted", language="en", sample_rate=16_000, speed=1.0
+            VOICE,
+            name="tones",
+            provider="scripted",
+            language="en",
+            sample_rate=16_000,
+            speed=1.0,
+            patience=30.0,
         )
         spare = tts.ENGINES.load("embedded")(TTSOptions(is_spare=True))
         engine = as_stream(voice, spare, timeout=3)

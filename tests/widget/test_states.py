@@ -75,7 +75,7 @@ THEME = """
   patchbay-widget::part(button) { border-radius: 18px; }
   patchbay-widget::part(message) { outline: 2px solid rgb(9, 9, 9); }
 """
-"""As docs/widget.md shows it."""
+"""The example of docs/widget.md, with more of it."""
 LOOKS = """
 (widget) => {
   const style = (name) => getComputedStyle(widget.shadowRoot.querySelector(`[part=${name}]`));

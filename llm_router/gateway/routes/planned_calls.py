@@ -39,7 +39,7 @@ PlannedId = Annotated[
 @router.post("", status_code=202, operation_id="placeCall", responses=problems(409))
 async def place(actor: CurrentActor, deps: Deps, plan: CallPlan) -> PlannedCallRead:
     """Plans a call to a number: at once, or at the earliest time that is given."""
-    await _require_assistants(actor, deps, {("assistant",): plan.assistant})
+    await _require_assistants(actor, deps, {("assistant",): plan})
     (call,) = await deps.planned_calls.plan(actor, [plan])
     return PlannedCallRead.of(call)
 
@@ -47,10 +47,9 @@ async def place(actor: CurrentActor, deps: Deps, plan: CallPlan) -> PlannedCallR
 @router.post("/planned", status_code=202, operation_id="planCalls", responses=problems(409))
 async def plan_all(actor: CurrentActor, deps: Deps, plans: CallPlans) -> PlannedCallList:
     """Plans several calls: all of them, or none."""
-    places: dict[tuple[str | int, ...], str] = {
-        ("calls", n, "assistant"): plan.assistant for n, plan in enumerate(plans.calls)
-    }
-    await _require_assistants(actor, deps, places)
+    await _require_assistants(
+        actor, deps, {("calls", n, "assistant"): plan for n, plan in enumerate(plans.calls)}
+    )
     calls = await deps.planned_calls.plan(actor, plans.calls)
     return PlannedCallList(items=[PlannedCallRead.of(call) for call in calls])
 
@@ -83,28 +82,37 @@ async def cancel(actor: CurrentActor, deps: Deps, planned_id: PlannedId) -> Plan
 
 
 async def _require_assistants(
-    actor: Actor, deps: Services, wanted: Mapping[tuple[str | int, ...], str]
+    actor: Actor, deps: Services, plans: Mapping[tuple[str | int, ...], CallPlan]
 ) -> None:
     """Refuses names of no assistant: the default one would speak in its place.
 
-    `wanted`: the names by their places in the body.
+    `plans`: by the places of the names in the body. One that is sent again is planned already.
     """
     require_planner(actor)  # else the refusal says which names there are
-    unknown = {*wanted.values()} - {"", DEFAULT}
+    unknown = {plan.assistant for plan in plans.values()} - {"", DEFAULT}
     if unknown:
         unknown -= await deps.assistants.names()
     if unknown:
         unknown -= (await asyncio.to_thread(deps.assistants_in_file)).keys()
     if unknown:
+        before = await deps.planned_calls.known_keys(
+            actor, {plan.idempotency_key for plan in plans.values()} - {""}
+        )
+        wanted = {
+            place: plan.assistant
+            for place, plan in plans.items()
+            if plan.assistant in unknown and plan.idempotency_key not in before
+        }
+        if not wanted:
+            return
         raise invalid_request(
             [
                 {
                     "type": "unknown_assistant",
                     "loc": ("body", *place),
-                    "msg": f"there is no assistant {name!r}; `llm-router assistants list` names"
-                    " those that there are",
+                    "msg": f"there is no assistant {name!r}, neither stored nor in ASSISTANTS_FILE;"
+                    " `llm-router assistants list` names those that there are",
                 }
                 for place, name in wanted.items()
-                if name in unknown
             ]
         )

@@ -78,5 +78,6 @@ def _grows(said: str, rest: str) -> bool:
     if not rest.strip():
         return False
     letters = {letter for letter in said.casefold() if letter.isalpha()}
-    is_capital = said[0].isupper() and said[-1].isalpha() and not rest[0].isupper()
+    first = next(filter(str.isalpha, said))
+    is_capital = first.isupper() and said[-1].isalpha() and not rest[0].isupper()
     return is_capital or len(letters) >= _MANY_LETTERS

@@ -76,6 +76,8 @@ export class TextTalk {
   /** The state of the conversation when it was last read to the end. */
   #state = "";
   #isSilent = false;
+  /** Whether the page has shown words of a call that the server may not have stored when they were last read. */
+  #isCallShown = false;
   /** Whether another tab has said something since the last request began. */
   #isBehind = false;
   /** Messages of this page that the server may have without our knowing it. */
@@ -148,7 +150,7 @@ export class TextTalk {
 
   /** Reads what was said in a call, which the page has shown already. */
   async skip(): Promise<void> {
-    this.#isSilent = true;
+    this.#isSilent = this.#isCallShown = true;
     await this.follow();
     this.#isSilent = false;
   }
@@ -207,11 +209,12 @@ export class TextTalk {
     return this.#request("/events", { headers: { "last-event-id": this.#place }, signal });
   }
 
-  /** Sends a message. The answer has what another tab has said before it as well. */
+  /** Sends a message. The answer has what another tab has said before it as well, unless that may be a call's. */
   async #post(id: string, body: string, signal: AbortSignal): Promise<Response> {
     const isFirst = !this.#uncertain.has(id);
     this.#uncertain.add(id);
-    const headers = { "content-type": "application/json", "last-event-id": this.#place };
+    const place = this.#isCallShown ? undefined : { "last-event-id": this.#place };
+    const headers = { "content-type": "application/json", ...place };
     try {
       return await this.#request("/messages", { method: "POST", headers, body, signal });
     } catch (error) {
@@ -258,6 +261,7 @@ export class TextTalk {
     if (name === "end") {
       const before = this.#state;
       this.#state = String(data.state);
+      if (this.#state !== "agent") this.#isCallShown = false;
       // One without a message, perhaps of another tab, may still begin.
       if (data.state === "none" && this.#place !== START) this.#miss();
       if (data.state === "ended" && before !== "ended") this.#events.ended();

@@ -4,6 +4,8 @@ import { beforeEach, expect, test, vi } from "vitest";
 import type { CallEvents } from "../src/call";
 import { type LoadCall, Talk } from "../src/talk";
 
+const until = (isSo: () => unknown) => vi.waitUntil(isSo, { timeout: 20_000 });
+
 const DOOR = { server: "http://voice.test", site: "site_1" };
 const END = 'event: end\ndata: {"state": "text"}\n\n';
 
@@ -102,7 +104,7 @@ function press(id: string): void {
 async function called(): Promise<RoomOfNone> {
   const before = RoomOfNone.made.length;
   press("talk");
-  await vi.waitUntil(() => RoomOfNone.made.length > before);
+  await until(() => RoomOfNone.made.length > before);
   return RoomOfNone.made.at(-1) as RoomOfNone;
 }
 
@@ -122,7 +124,7 @@ beforeEach(() => {
 
 test("a typed message goes over HTTP and begins no call", async () => {
   talk().say("Hello?");
-  await vi.waitUntil(() => shown().includes("Answer to Hello?"));
+  await until(() => shown().includes("Answer to Hello?"));
   expect(shown()).toEqual(["Hello?", "Answer to Hello?"]);
   expect(RoomOfNone.made).toEqual([]);
   expect(root.querySelector<HTMLElement>("#end")?.hidden).toBe(true);
@@ -135,7 +137,7 @@ test("in a call typed messages go to its room", async () => {
   talking.say("Hello?");
   expect(call.sent).toEqual([]);
   call.come();
-  await vi.waitUntil(() => call.sent.length === 1);
+  await until(() => call.sent.length === 1);
   expect(messages()).toEqual([]);
 });
 
@@ -144,12 +146,12 @@ test("a visitor who waits in the queue is answered in writing, and by the agent 
   const call = await called();
   talking.say("Are you there?");
   call.events.waits({ place: 2, takesMessages: true });
-  await vi.waitUntil(() => shown().includes("Answer to Are you there?"));
+  await until(() => shown().includes("Answer to Are you there?"));
   talking.say("When do you open?");
-  await vi.waitUntil(() => shown().includes("Answer to When do you open?"));
+  await until(() => shown().includes("Answer to When do you open?"));
   call.come();
   talking.say("Thank you");
-  await vi.waitUntil(() => call.sent.length === 1);
+  await until(() => call.sent.length === 1);
   expect(call.sent).toEqual(["Thank you"]);
   expect(messages()).toEqual(["Are you there?", "When do you open?"]);
 });
@@ -160,16 +162,16 @@ test("a message that is refused as the agent comes goes to the agent", async () 
   const call = await called();
   call.events.waits({ place: 1, takesMessages: false });
   talking.say("Are you there?");
-  await vi.waitUntil(() => messages().length > 0);
+  await until(() => messages().length > 0);
   call.come();
-  await vi.waitUntil(() => call.sent.length === 1);
+  await until(() => call.sent.length === 1);
   expect(call.sent).toEqual(["Are you there?"]);
 });
 
 test("a conversation is deleted only after the question, and a call in it ends", async () => {
   const talking = talk();
   talking.say("Hello?");
-  await vi.waitUntil(() => shown().length === 2);
+  await until(() => shown().length === 2);
   const call = await called();
   call.come();
   press("forget");
@@ -177,7 +179,7 @@ test("a conversation is deleted only after the question, and a call in it ends",
   expect(asked.some(({ path }) => path.startsWith("DELETE"))).toBe(false);
   press("forget");
   press("forget-now");
-  await vi.waitUntil(() => shown().length === 0);
+  await until(() => shown().length === 0);
   expect(asked.find(({ path }) => path.startsWith("DELETE"))?.proof).toBe("token");
   expect(talking.state).toBe("idle");
   expect(root.querySelector<HTMLElement>(".pb-menu-more")?.hidden).toBe(true);
@@ -203,11 +205,11 @@ test("a message that the server never takes goes back to the field, and the next
     return { ok: false, status: 422, headers: new Map(), json: async () => problem };
   });
   talking.say("a long story");
-  await vi.waitUntil(() => root.querySelector<HTMLInputElement>("#text")?.value === "a long story");
+  await until(() => root.querySelector<HTMLInputElement>("#text")?.value === "a long story");
   expect(shown()).toEqual([]);
   expect(root.querySelector("#notice")?.textContent).toContain("too long");
   talking.say("a short one");
-  await vi.waitUntil(() => shown().includes("Answer to a short one"));
+  await until(() => shown().includes("Answer to a short one"));
 });
 
 test("a message that is refused for good goes back before what was typed since, and holds no later one", async () => {
@@ -221,11 +223,11 @@ test("a message that is refused for good goes back before what was typed since, 
   });
   talking.say("An <odd> question");
   talking.say("A plain one");
-  await vi.waitUntil(() => refuse !== undefined);
+  await until(() => refuse !== undefined);
   const field = root.querySelector<HTMLInputElement>("#text");
   if (field) field.value = "and mo";
   refuse?.();
-  await vi.waitUntil(() => shown().includes("Answer to A plain one"));
+  await until(() => shown().includes("Answer to A plain one"));
   expect(field?.value).toBe("An <odd> question and mo");
   expect(shown()).toEqual(["A plain one", "Answer to A plain one"]);
 });
@@ -234,32 +236,32 @@ test("a message that waits is not sent once everything is deleted", async () => 
   refusesRooms = true;
   const talking = talk();
   talking.say("Hello?");
-  await vi.waitUntil(() => messages().length > 0);
+  await until(() => messages().length > 0);
   const deleted = talking.forget();
   const before = messages().length;
   refusesRooms = false;
   await deleted;
   talking.say("Good day");
-  await vi.waitUntil(() => shown().includes("Answer to Good day"));
+  await until(() => shown().includes("Answer to Good day"));
   expect(messages().slice(before)).toEqual(["Good day"]);
   expect(shown()).toEqual(["Good day", "Answer to Good day"]);
 });
 
 test("half an emoji is no reason not to send the rest", async () => {
   talk().say("Tea \ud83c");
-  await vi.waitUntil(() => messages().length > 0);
+  await until(() => messages().length > 0);
   expect(messages()).toEqual(["Tea \ufffd"]);
 });
 
 test("a page that is seen again reads what came meanwhile", async () => {
   const talking = talk();
   talking.say("Hello?");
-  await vi.waitUntil(() => shown().length === 2);
+  await until(() => shown().length === 2);
   await talking.resume();
   const reads = () => asked.filter(({ path }) => path.endsWith("/events")).length;
   const before = reads();
   document.dispatchEvent(new Event("visibilitychange"));
-  await vi.waitUntil(() => reads() > before);
+  await until(() => reads() > before);
   await talking.resume();
   element.abort();
   const last = reads();
@@ -283,6 +285,6 @@ test("the greeting stands above the message that it came with", async () => {
     return new Response([...sent, END].join(""));
   });
   talk().say("When?");
-  await vi.waitUntil(() => shown().length === 2);
+  await until(() => shown().length === 2);
   expect(shown()).toEqual(["Hello!", "When?"]);
 });

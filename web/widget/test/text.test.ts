@@ -6,6 +6,8 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { messageId, TextTalk } from "../src/text";
 import type { Segment } from "../src/transcript";
 
+const until = (isSo: () => unknown) => vi.waitUntil(isSo, { timeout: 20_000 });
+
 let server: Server | undefined;
 /** Closes each tab of a test. */
 const opened: (() => void)[] = [];
@@ -182,6 +184,22 @@ test("a message says how far the page has read, so that what another tab has sai
   expect([...seen.segments.values()].map((segment) => segment.text)).toEqual(["Hi?", "Else?", "When?"]);
 });
 
+test.each([
+  ["may still be stored", events(END.replace('"text"', '"agent"'))],
+  ["could not be read", lost],
+])("words of a call that %s are not shown again with the next message", async (_, read) => {
+  const { text, seen } = talk(await serve(read, events(item(9, "user", "Hi?", "m-1"), END), events(item(10, "user", "When?", "m-2"), END)));
+  await text.token();
+  const skipping = text.skip();
+  await until(() => asked.some(({ path }) => path.includes("/events")));
+  text.stop();
+  await skipping;
+  await text.send("m-1", "Hi?");
+  await text.send("m-2", "When?");
+  expect(posted().map(({ headers }) => headers["last-event-id"])).toEqual([undefined, "9.0"]);
+  expect([...seen.segments.values()].map((segment) => segment.text)).toEqual(["Hi?", "When?"]);
+});
+
 test("what another tab says while this one reads is read after that", async () => {
   let finish: (() => void) | undefined;
   const held: Answer = (response) => {
@@ -192,14 +210,14 @@ test("what another tab says while this one reads is read after that", async () =
   const url = await serve(held, events(item(2, "user", "Else?", "m-9"), END));
   const { text, seen } = talk(url);
   const sent = text.send("m-1", "Hi?");
-  await vi.waitUntil(() => seen.sent.includes("m-1"));
+  await until(() => seen.sent.includes("m-1"));
   const [tab, last] = [new BroadcastChannel("patchbay.site_1"), new BroadcastChannel("patchbay.site_1")];
   const heard = new Promise((resolve) => last.addEventListener("message", resolve));
   tab.postMessage({});
   await heard;
   finish?.();
   await sent;
-  await vi.waitUntil(() => seen.segments.size === 2);
+  await until(() => seen.segments.size === 2);
   expect(asked.at(-1)?.headers["last-event-id"]).toBe("1.0");
   for (const each of [tab, last]) each.close();
 });
@@ -227,7 +245,7 @@ test("a message that has another way is not sent again", async () => {
   const { text, seen } = talk(await serve(refusal(409, "conversation-in-call")));
   let isDue = true;
   const answered = text.send("m-1", "Hi?", () => isDue);
-  await vi.waitUntil(() => asked.length === 2);
+  await until(() => asked.length === 2);
   isDue = false;
   await answered;
   expect(seen.sent).toEqual([]);
@@ -370,7 +388,7 @@ test("what is deleted in one tab is gone in the others, but not where it is anot
   await other.text.token();
   gone.element.abort();
   one.text.deleted();
-  await vi.waitUntil(() => other.seen.phases.includes("deleted")); // it has opened its channel last
+  await until(() => other.seen.phases.includes("deleted")); // it has opened its channel last
   expect([one.text.proof, another.text.proof, gone.text.proof, other.text.proof]).toEqual(["", "token-1", "token-2", ""]);
 });
 

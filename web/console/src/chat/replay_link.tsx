@@ -17,7 +17,7 @@ export function ReplayLink({ call, item }: { call: string; item: number }) {
     void router.navigate(place);
   };
   return (
-    <a href={router.buildLocation(place).href} onClick={follow}>
+    <a href={router.buildLocation(place).publicHref} onClick={follow}>
       {text.chat.replay.link}
     </a>
   );
