@@ -1,7 +1,7 @@
 """Stores API keys, and authenticates requests by them."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -228,6 +228,18 @@ class ApiKeys:
         """Returns the key of this id, for one who has proven to have it; as `authenticate`."""
         row = await self._find(id_)
         return await self._in_use(row) if row else None
+
+    async def get_all_valid(self, ids: Collection[str]) -> Mapping[str, ApiKey]:
+        """Returns the keys of these ids that are valid, by id, for those who have proven to have
+        them.
+        """
+        query = keys_with_use(self._clock.wall()).where(_K.id.in_(ids), _K.revoked_at.is_(None))
+        async with self._database.reading() as db:
+            found = [_key(row) for row in (await db.execute(query)).mappings()]
+        valid = {key.id: key for key in found if key.state(self._now()) == "valid"}
+        for key in valid.values():
+            await self._note_use(key)
+        return valid
 
     async def _in_use(self, row: RowMapping) -> ApiKey:
         key = _key(row)

@@ -1,12 +1,11 @@
 """Remembers valid API keys for a moment, so that a crowd of requests asks the database once."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from llm_router.clock import Clock, utc_now
-from llm_router.errors import ExpiredError, StoreError
+from llm_router.errors import StoreError
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.key_format import digest
 
@@ -48,14 +47,16 @@ class KeyMemory:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         """By digest: the keys themselves are not in memory."""
+        self._used: set[str] = set()
+        """Digests of the keys that requests had since the last renewal."""
         self._asking: WeakValueDictionary[str, _Asking] = WeakValueDictionary()
-        self._renewals: dict[str, asyncio.Task[None]] = {}
+        self._renewal: asyncio.Task[None] | None = None
 
     async def aclose(self) -> None:
-        """Cancels the renewals in progress."""
-        for task in (renewals := list(self._renewals.values())):
-            task.cancel()
-        await asyncio.gather(*renewals, return_exceptions=True)
+        """Cancels the renewal in progress."""
+        if self._renewal:
+            self._renewal.cancel()
+            await asyncio.wait({self._renewal})
 
     async def authenticate(self, text: str) -> ApiKey | None:
         """Returns what `ApiKeys.authenticate` does. Raises ExpiredError and StoreError."""
@@ -63,24 +64,39 @@ class KeyMemory:
         known = self._remembered(name)
         if known is None:
             return await self._ask(name, text)
-        if self._clock.now() >= known.at + _RENEWED_AT and name not in self._renewals:
-            task = asyncio.create_task(self._renew(name, text, known), name="renewal of an API key")
-            self._renewals[name] = task
-            task.add_done_callback(lambda _: self._renewals.pop(name))
+        self._used.add(name)
+        if self._clock.now() >= known.at + _RENEWED_AT and self._renewal is None:
+            self._renewal = asyncio.create_task(self._renew(), name="renewal of API keys")
+            self._renewal.add_done_callback(self._end_renewal)
         return known.key
 
-    async def _renew(self, name: str, text: str, known: _Known) -> None:
-        """Asks the database again, soon; what it cannot say then, a later request learns."""
-        await self._clock.sleep(_ASKED_AFTER)
-        with suppress(ExpiredError, StoreError):
-            await self._ask(name, text, known)
+    def _end_renewal(self, _: asyncio.Task[None]) -> None:
+        self._renewal = None
 
-    async def _ask(self, name: str, text: str, stale: _Known | None = None) -> ApiKey | None:
-        """Asks the database, unless an answer later than `stale` has come meanwhile."""
+    async def _renew(self) -> None:
+        """Asks the database again, soon, for all keys in use; what it cannot say then, a later
+        request learns.
+        """
+        await self._clock.sleep(_ASKED_AFTER)
+        asked = {name: known for name in self._used if (known := self._remembered(name))}
+        self._used.clear()
+        changes = self._keys.changes
+        try:
+            valid = await self._keys.get_all_valid({known.key.id for known in asked.values()})
+        except StoreError:
+            return
+        for name, known in asked.items():
+            if self._known.get(name) is not known:
+                continue
+            del self._known[name]  # a request with a key that is not valid now learns why
+            if key := valid.get(known.key.id):
+                self._remember(name, _Known(key, self._clock.now(), changes))
+
+    async def _ask(self, name: str, text: str) -> ApiKey | None:
         asking = self._asking.setdefault(name, _Asking())
         failures = len(asking.failures)
         async with asking.lock:
-            if (known := self._remembered(name)) and known is not stale:
+            if known := self._remembered(name):
                 return known.key
             if len(asking.failures) > failures:  # while this request waited
                 raise StoreError(str(asking.failures[-1])) from asking.failures[-1]

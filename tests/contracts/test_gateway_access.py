@@ -141,6 +141,26 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(files: Files) -> Non
         assert await last_used() == datetime.fromtimestamp(clock.wall(), UTC)
 
 
+async def test_the_valid_ones_of_many_keys_are_found_together(server: Server) -> None:
+    clock = ManualClock()
+    async with opened(await server.new()) as database:
+        keys = ApiKeys(database, clock)
+        until = datetime.fromtimestamp(clock.wall(), UTC) + timedelta(hours=1)
+        anna, text = await keys.add(SYSTEM, "anna", "viewer")
+        ben, _ = await keys.add(SYSTEM, "ben", "viewer", limits=KeyLimits(expires_at=until))
+        cleo, _ = await keys.add(SYSTEM, "cleo", "viewer")
+        await keys.revoke(SYSTEM, cleo.id)
+        ids = {anna.id, ben.id, cleo.id, "unknown"}
+        assert set(await keys.get_all_valid(ids)) == {anna.id, ben.id}
+        clock.advance(3_600)
+        found = await keys.get_all_valid(ids)
+        assert set(found) == {anna.id}
+        again = await keys.authenticate(text)
+        assert again is not None
+        assert again.last_used_at == datetime.fromtimestamp(clock.wall(), UTC)
+        assert await keys.get_all_valid(()) == {}
+
+
 @pytest.mark.parametrize("text", ["", "pb_0123456789ab_" + "0" * 64, "pb_\ud83d", "sk-x"])
 async def test_a_text_that_is_no_key_is_refused(gateway: Gateway, text: str) -> None:
     assert await gateway.services.keys.authenticate(text) is None

@@ -1,6 +1,8 @@
 """Valid API keys are remembered for a second, and no longer than they are valid."""
 
 import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from llm_router.clock import checkpoint
@@ -11,6 +13,7 @@ from llm_router.store.key_memory import KeyMemory
 from llm_router.testing import ManualClock
 
 GOOD = "a key"
+OTHER = "another that is valid"
 
 
 class Keys(ApiKeys):
@@ -19,6 +22,8 @@ class Keys(ApiKeys):
     def __init__(self, clock: ManualClock, expires_in: float | None = None) -> None:
         super().__init__(Database("sqlite:///never-opened.sqlite3"), clock)
         self.asked = 0
+        self.renewed: list[int] = []
+        """How many keys each renewal asked for."""
         self.is_revoked = False
         self.is_away = False
         begun = datetime.fromtimestamp(clock.wall(), UTC)
@@ -30,13 +35,21 @@ class Keys(ApiKeys):
 
     async def authenticate(self, text: str) -> ApiKey | None:
         self.asked += 1
-        is_valid = text == GOOD and not self.is_revoked
+        is_valid = text in {GOOD, OTHER} and not self.is_revoked
         await self._clock.sleep(0.1)
         if self.is_away:
             raise StoreError("no answer")
         if self.key.state(datetime.fromtimestamp(self._clock.wall(), UTC)) == "expired":
             raise ExpiredError("expired")
-        return self.key if is_valid else None
+        return replace(self.key, id=text) if is_valid else None
+
+    async def get_all_valid(self, ids: Collection[str]) -> Mapping[str, ApiKey]:
+        self.asked += 1
+        self.renewed.append(len(ids))
+        await self._clock.sleep(0.1)
+        if self.is_away:
+            raise StoreError("no answer")
+        return {} if self.is_revoked else {id_: replace(self.key, id=id_) for id_ in ids}
 
 
 def test_a_crowd_with_one_key_asks_once() -> None:
@@ -46,7 +59,7 @@ def test_a_crowd_with_one_key_asks_once() -> None:
         keys = Keys(clock)
         memory = KeyMemory(keys, clock)
         found = await asyncio.gather(*(memory.authenticate(GOOD) for _ in range(50)))
-        assert found == [keys.key] * 50
+        assert [key.id for key in found if key] == [GOOD] * 50
         assert keys.asked == 1
 
     clock.run(main())
@@ -182,6 +195,30 @@ def test_a_renewal_lets_the_request_that_has_it_made_go_first() -> None:
         assert keys.asked == 1
         await clock.sleep(0.1)
         assert keys.asked == 2
+        await memory.aclose()
+
+    clock.run(main())
+
+
+def test_the_keys_in_use_are_renewed_together() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        await memory.authenticate(GOOD)
+        await clock.sleep(0.3)
+        await memory.authenticate(OTHER)
+        for _ in range(10):
+            await clock.sleep(0.2)
+            assert await memory.authenticate(GOOD)
+            assert await memory.authenticate(OTHER)
+        assert set(keys.renewed[1:]) == {2}
+        assert keys.asked == 2 + len(keys.renewed), "each was asked for once by itself"
+        for _ in range(10):
+            await clock.sleep(0.2)
+            assert await memory.authenticate(GOOD)
+        assert keys.renewed[-1] == 1, "a key without requests is not renewed"
         await memory.aclose()
 
     clock.run(main())
