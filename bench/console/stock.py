@@ -79,17 +79,20 @@ def fill_store(url: str, amount: Amount) -> Stock:
     samples = draw_attempts(_SEED, amount.connections)
     path = make_url(url).database or ""
     if not url.startswith("sqlite") or not _MEMORY.is_dir():
-        asyncio.run(_fill(url, key, amount, samples))
+        asyncio.run(fill_database(url, key, amount, samples))
     else:
         with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
             made = Path(folder) / "store.sqlite3"
-            asyncio.run(_fill(f"sqlite:///{made}", key, amount, samples))
+            asyncio.run(fill_database(f"sqlite:///{made}", key, amount, samples))
             shutil.move(made, path)
     dialect = make_url(url).get_backend_name()
     return Stock(url=url, key=key, dialect=dialect, amount=amount, samples=samples[:LONG])
 
 
-async def _fill(url: str, key: str, amount: Amount, samples: Sequence[dict[str, Any]]) -> None:
+async def fill_database(
+    url: str, key: str, amount: Amount, samples: Sequence[dict[str, Any]]
+) -> None:
+    """Fills the database at `url`, whose secrets are sealed with the master key `key`."""
     until = utc_now(SystemClock())
     async with opened(url) as database, database.unhurried() as unhurried:
         if database.dialect == "sqlite":
