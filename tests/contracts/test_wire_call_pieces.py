@@ -267,6 +267,30 @@ async def test_a_tool_that_was_not_offered_is_not_called(name: str) -> None:
         assert await read_until_broken(provider, OFFERED) == []
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        {"index": 0, "id": "a", "function": {"name": "get_weather", "args": {"city": "Paris"}}},
+        {"index": 0, "id": "a", "name": "get_weather", "function": {"arguments": PARIS}},
+        {"index": 0, "id": "a", "name": "get_weather", "params": {"city": "Paris"}},
+    ],
+    ids=["args", "the name outside", "flat"],
+)
+async def test_a_call_is_read_under_other_names_of_its_fields(piece: dict[str, Any]) -> None:
+    assert await made([piece]) == WEATHER
+
+
+@pytest.mark.parametrize("nothing", ["{}", "", "null"])
+async def test_a_call_without_name_and_arguments_beside_another_is_none(nothing: str) -> None:
+    assert await made(p("get_weather", PARIS, 0, "a"), p("", nothing, 1, "b")) == WEATHER
+    assert await made(p("", nothing, 0, "b"), p("get_weather", PARIS, 1, "a")) == WEATHER
+
+
+async def test_a_call_without_a_name_alone_is_broken() -> None:
+    async with serve(sse(calls(p("", "{}", 0, "a")), delta("tool_calls"))) as (_, provider):
+        assert await read_until_broken(provider, OFFERED) == []
+
+
 async def test_no_tool_is_called_where_none_may_be() -> None:
     said = sse(calls(p("add", "{}", 0, "a")), delta("tool_calls"))
     none = ChatRequest(messages=REQUEST.messages, tools=OFFERED.tools, tool_choice="none")
@@ -304,6 +328,7 @@ TWICE = json.dumps(PARIS)
         [f'{{"name": "get_weather", "arguments": {PARIS}}}'],
         [f'{{"name": "get_weather", "arguments": {TWICE}}}'],
         [f'{{"parameters": {PARIS}}}'],
+        [f"\ufeff{PARIS}"],
     ],
     ids=[
         "encoded twice (vllm#25729)",
@@ -329,6 +354,7 @@ TWICE = json.dumps(PARIS)
         "the call around",
         "the call around, encoded twice",
         "around without a name",
+        "a byte order mark before",
     ],
 )
 async def test_arguments_are_read_in_every_form(pieces: list[Any]) -> None:

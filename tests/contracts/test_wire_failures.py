@@ -71,6 +71,18 @@ async def test_a_refusal_has_its_status(status: int, wire: str) -> None:
             30.0,
         ),
         (["retry-after: Wed, 21 Oct 2015 07:28:00 GMT"], 0.0),
+        (["date: Wed, 21 Oct 2026 07:28:00 GMT", "retry-after: 1792567710"], 30.0),
+        (["date: Wed, 21 Oct 2026 07:28:00 GMT", "retry-after: 1792567710000"], 30.0),
+        (
+            [
+                "date: Wed, 21 Oct 2026 07:28:00 GMT",
+                "retry-after: 2026-10-21T07:28:30.000000+00:00",
+            ],
+            30.0,
+        ),
+        (["retry-after: 2, 2"], 2.0),
+        (['retry-after: "2"'], 2.0),
+        (["retry-after: 1m30s"], 90.0),
         (["date: today", "retry-after: Wed, 21 Oct 2026 07:28:30 GMT"], None),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_router.providers._wire.characters import mend
 
-_NOTHING = frozenset({"", "null", "None", "[]", '""'})
+_NOTHING = frozenset({"", "null", "None", "undefined", "[]", '""'})
 _FENCE = re.compile(r"```\w*+")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _CALL_KEYS = frozenset({"name", "arguments", "parameters"})
@@ -30,7 +30,7 @@ def object_text(written: str) -> str | None:
     a fence of Markdown or a list, follows a channel, is repeated, has a brace too many, or is
     written in Python.
     """
-    text = mend(written).strip()
+    text = mend(written).strip().lstrip("\ufeff")
     if text in _NOTHING:
         return "{}"
     value = _loads(text)

@@ -32,7 +32,9 @@ RETURNED = frozenset(
 """Fields of a message that some vendor wants back."""
 _RETURNED_WITH_WORDS = frozenset({"extra_content"})
 """Of these, the ones that are wanted with words too; the others only beside calls."""
-_OF_A_FUNCTION = frozenset({"name", "arguments", "description", "parameters", "strict"})
+_OF_A_FUNCTION = frozenset(
+    {"name", "arguments", "args", "params", "description", "parameters", "strict"}
+)
 _OF_A_CALL = frozenset({"index", "id", "type", "function"}) | _OF_A_FUNCTION
 _GROWING = frozenset({"text", "summary", "thinking", "data"})
 """Texts of a reasoning detail that a stream sends in pieces."""

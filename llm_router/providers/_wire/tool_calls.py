@@ -16,7 +16,7 @@ from llm_router.providers._wire.written_calls import written_calls
 from llm_router.types import Message, ToolCall
 
 _CUT_SHORT = frozenset({"length", "content_filter"})
-_ARGUMENTS = ("arguments", "parameters", "input")
+_ARGUMENTS = ("arguments", "parameters", "input", "args", "params")
 _USUAL = frozenset({"index", "id", "type", "function"})
 _PARALLEL = "multi_tool_use.parallel"
 
@@ -73,6 +73,8 @@ class ToolCallAssembler:
 
     def close(self, finish_reason: str) -> tuple[ToolCall, ...]:
         calls = [call for call in self._calls if call.name or call.size]
+        if any(call.name for call in calls):  # one without name and arguments beside it is none
+            calls = [call for call in calls if call.name or not call.is_empty]
         if calls and finish_reason in _CUT_SHORT:
             raise BrokenStreamError(f"the answer ended inside a tool call ({finish_reason})")
         if finish_reason == "tool_calls" and not calls:
@@ -205,6 +207,11 @@ class _PartialCall:
         self._scanner = JsonScanner()
 
     @property
+    def is_empty(self) -> bool:
+        """Whether its arguments are none."""
+        return object_text("".join(self.arguments)) == "{}"
+
+    @property
     def is_complete(self) -> bool:
         return self._scanner.is_complete
 
@@ -286,7 +293,7 @@ def _piece(piece: dict[str, Any]) -> _Piece:
     return _Piece(
         index if is_index else None,
         _id(piece.get("id")),
-        _text(function.get("name")),
+        _text(function.get("name") or piece.get("name")),
         _text(arguments),
         call_fields(piece),
     )

@@ -1,5 +1,6 @@
 """Reads how long to wait before asking again: from headers, fields or sentences of an error."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ _MILLISECONDS = 0.001  # s
 _EPOCH = 1_000_000_000
 """A larger number is a time in seconds since 1970; a thousand times larger, in milliseconds."""
 _DEPTH = 4
-_LONGEST = 30  # characters of a duration
+_LONGEST = 40  # characters of a duration
 
 _IN_MS = ("retry-after-ms", "x-ms-retry-after-ms")
 _FIELDS = {
@@ -23,6 +24,7 @@ _FIELDS = {
     "retry_after_seconds": 1.0,
     "retryafterseconds": 1.0,
     "wait_seconds": 1.0,
+    "estimated_time": 1.0,  # Hugging Face, until a model is loaded
     "retry_after_ms": _MILLISECONDS,
     "retryafterms": _MILLISECONDS,
 }
@@ -64,12 +66,11 @@ def wait_given(headers: Mapping[str, str], payload: Any, detail: str) -> float |
 
 def _retry_after(value: str, now: datetime | None) -> float | None:
     """Returns the seconds to wait, by the server's own clock where the reply has a date."""
-    with suppress(ValueError):
-        return _bounded(float(value))
+    value = value.strip("\"'")
     with suppress(ValueError, TypeError):
         until = parsedate_to_datetime(value)
         return max(0.0, (until - now).total_seconds()) if now else None
-    return _sum(value) if _PART.match(value) else None
+    return _duration(value.partition(",")[0], 1.0, now)  # some proxies give it twice
 
 
 def _until_reset(headers: Mapping[str, str], now: datetime | None) -> float | None:
@@ -93,7 +94,7 @@ def _duration(value: Any, unit: float, now: datetime | None) -> float | None:
     """Returns a duration written as a number, as `34s`, or as a time since 1970."""
     with suppress(ValueError, TypeError):
         number = float(value)
-        if number < _EPOCH:
+        if not _EPOCH <= number < math.inf:
             return _bounded(number * unit)
         since = number * _MILLISECONDS if number >= _EPOCH * 1000 else number
         return max(0.0, since - now.timestamp()) if now else None
