@@ -204,6 +204,13 @@ FINAL = "<|start|>assistant<|channel|>final<|message|>"
         ("[REASONING]", "[/REASONING]"),
         ('<details type="reasoning" done="true"><summary>Hm</summary>\n', "\n</details>\n"),
         ("assistantanalysis", "assistantfinal"),
+        ("<reasoning_content>", "</reasoning_content>"),
+        ("<|thinking_start|>", "<|thinking_end|>"),
+        ("<unused94>thought\n", "<unused95>"),
+        (
+            "<think_never_used_51bce0c785ca2f68081bfa7d91973934>",
+            "</think_never_used_51bce0c785ca2f68081bfa7d91973934>",
+        ),
         ("analysiswe: ", "assistantfinal"),
     ],
 )
@@ -235,6 +242,8 @@ TOKENS = [
     *("[|endofturn|]", "<|end of sentence|>", "<|im_end|", "<|eot_id", "<EOT>", "<|endoft"),
     *("【4†source】", "\ue200cite\ue202turn0search1\ue201", "[END FINAL RESPONSE]"),
     *('<grok:render type="x"><argument name="id">1</argument></grok:render>',),
+    *("<unused49>", "<0x0A>", "<ctrl99>", "<dummy00001>", "<extra_id_1>", "<reserved_12>"),
+    *("[UNUSED_TOKEN_145]", "</assistant>"),
     *("<|some_new_token|>", "<｜new｜>", "<|im_end|><|endoftext|>", "</answer>", "<pad><pad>"),
 ]
 
@@ -251,6 +260,11 @@ def test_a_token_at_the_end_is_not_spoken(token: str) -> None:
         f"<|start_header_id|>assistant<|end_header_id|>\n\n{ANSWER}",
         f"<start_of_turn>model\n{ANSWER}",
         f"assistant\n\n{ANSWER}",
+        f"Assistant: {ANSWER}",
+        f"AI: {ANSWER}",
+        f"### Response:\n{ANSWER}",
+        f"<assistant>{ANSWER}</assistant>",
+        f">>>all\n{ANSWER}",
         f"<|begin_of_box|>{ANSWER}<|end_of_box|>",
         f"<s>{ANSWER}</s>",
         f"<answer>{ANSWER}</answer>",
@@ -281,6 +295,15 @@ PROSE = [
     *("analysis of data", "assistant manager", "get_weather is a tool", "add two", "to you"),
     *("A < B <thin", "<3 <3 <3", "Array<string>", "if (a<b && c>d) {}", "the <reason why"),
     *("<div>Hi</div>", "hang_up the phone", '"name": get', " \n ", "Zwölf Uhr – schön! 😀", "行"),
+    *(
+        "[notes]",
+        "[UN] resolution",
+        "a <unused> b",
+        "assistants",
+        "AI is new",
+        "Assistant",
+        "### One",
+    ),
     *("a] b]<c", "【注】行", "Analysis", "<internal", "print(x)", "functions.x", "]<]"),
 ]
 

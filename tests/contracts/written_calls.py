@@ -104,6 +104,12 @@ MARKED = {
     "a tag of a tool": f'<tool name="get_weather">{ARGUMENTS}</tool>',
     "FunctionGemma, a result behind": "<start_function_call>call:get_weather{city:<escape>Oslo"
     "<escape>}<end_function_call><start_function_response>",
+    "LongCat, keyed": "<longcat_tool_call>get_weather\n<longcat_arg_key>city</longcat_arg_key>\n"
+    "<longcat_arg_value>Oslo</longcat_arg_value>\n</longcat_tool_call>",
+    "Grok": '<xai:function_call name="get_weather"><parameter name="city">Oslo</parameter>'
+    "</xai:function_call>",
+    "Solar": "<|tool_call:begin|>a1<|tool_call:name|>get_weather<|tool_call:args|>"
+    f"{ARGUMENTS}<|tool_call:end|>",
     "in brackets of words": f"[TOOL_CALL]{CALL}[/TOOL_CALL]",
     "a whole message": '{"role": "assistant", "content": null, "tool_calls": [{"function": '
     f"{CALL}}}]}}",
@@ -135,6 +141,9 @@ MARKED = {
 
 WHOLE = {
     "Phi 4": f"functools[{CALL}]",
+    "Command R": f"Action: ```json\n[{CALL}]\n```",
+    "Functionary": f">>>get_weather\n{ARGUMENTS}",
+    "GigaChat, its separator missing": f"function call<|role_sep|>\n{CALL}<|message_sep|>",
     "GLM 4": f"get_weather\n{ARGUMENTS}",
     "Python": 'get_weather(city="Oslo")',
     "Python, printed": 'print(get_weather(city="Oslo"))',

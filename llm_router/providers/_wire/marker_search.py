@@ -111,6 +111,12 @@ def tags_of(names: tuple[str, ...]) -> MarkerTable:
     return MarkerTable(Marker(f"<{name}>", Kind.CALL, (f"</{name}>",)) for name in names)
 
 
+_SPEAKERS = tuple(
+    Marker(f"{name}:", Kind.TOKEN) for name in ("Assistant", "assistant", "AI", "### Response")
+)
+"""Names of itself that a model writes before its words, as in a written dialogue."""
+
+
 @lru_cache(maxsize=256)
 def starts_of(names: tuple[str, ...]) -> tuple[Marker, ...]:
     """Returns how a reply begins that is a call in Python, as of an agent, or by its name (GLM)."""
@@ -119,7 +125,8 @@ def starts_of(names: tuple[str, ...]) -> tuple[Marker, ...]:
     above = (Marker(f"{name}\n{{", Kind.CALL) for name in names)
     after_word = (Marker(f"Action: {name}", Kind.CALL) for name in names)
     spaced = (Marker(f"{x}{name}", Kind.CALL) for name in names for x in ("functions.", "call:"))
-    return (*in_python, *above, *after_word, *spaced)
+    channel = (Marker(f">>>{name}\n", Kind.CALL) for name in names)  # Functionary
+    return (*in_python, *above, *after_word, *spaced, *channel, *_SPEAKERS)
 
 
 VOICE = MarkerTable(MARKERS)

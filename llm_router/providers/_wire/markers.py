@@ -52,6 +52,7 @@ class Marker:
 _THOUGHT_TAGS = (
     *("think", "thinking", "thought", "thoughts", "reasoning", "reason", "analysis", "reflection"),
     *("scratchpad", "inner_monologue", "internal_monologue", "monologue", "chain_of_thought"),
+    *("reasoning_content", "think_never_used_51bce0c785ca2f68081bfa7d91973934"),  # Doubao
     *("thinking_process", "thought_process", "antthinking", "ant_thinking", "cot", "mm:think"),
     *("seed:think", "seed:cot_budget_reflect", "longcat_think", "minimax:think"),
 )
@@ -72,6 +73,8 @@ _OTHER_THOUGHTS = {
     "◁think▷": ("◁/think▷",),  # Kimi-VL
     "<|think|>": ("<|/think|>", "<|end_think|>", "</think>"),
     "<|thinking|>": ("<|/thinking|>", "<|end_thinking|>"),
+    "<|thinking_start|>": ("<|thinking_end|>",),
+    "<unused94>": ("<unused95>",),  # MedGemma
     "<|begin_of_thought|>": ("<|end_of_thought|>",),  # Sky-T1, OpenThinker
     "<|START_THINKING|>": ("<|END_THINKING|>",),  # Cohere
     "<|inner_prefix|>": ("<|inner_suffix|>",),  # Apertus
@@ -111,6 +114,7 @@ _CALLS = {
     "<seed:tool_call>": ("</seed:tool_call>",),
     "<longcat_tool_call>": ("</longcat_tool_call>",),
     "<execute_tool>": ("</execute_tool>",),
+    "<xai:function_call": ("</xai:function_call>",),  # Grok
     "<use_mcp_tool>": ("</use_mcp_tool>",),  # Cline
     "<tool name=": ("</tool>",),
     "<steptml:invoke name=": ("</steptml:invoke>",),
@@ -121,6 +125,7 @@ _CALLS = {
     "<|tool_call_start|>": ("<|tool_call_end|>",),  # LFM2
     "<|tool_calls_section_begin|>": ("<|tool_calls_section_end|>",),  # Kimi
     "<|tool_call_begin|>": ("<|tool_call_end|>",),
+    "<|tool_call:begin|>": ("<|tool_call:end|>",),  # Solar
     "<|tools_prefix|>": ("<|tools_suffix|>",),  # Apertus
     "<|START_ACTION|>": ("<|END_ACTION|>",),  # Cohere
     "<|action_start|>": ("<|action_end|>",),  # InternLM
@@ -195,7 +200,17 @@ _TURN_ENDS = (
     *("<｜end▁of▁sentence｜>", "<|end of sentence|>", "<turn|>", "<|END_OF_TURN_TOKEN|>"),
     *("<|end_of_sentence|>", "<|end_of_turn|>", "<|endofturn|>", "<|eos|>", "<end_of_turn>"),
 )
-_AROUND_ANSWERS = ("answer", "response", "final_answer", "final", "output", "reply", "s", "speak")
+_AROUND_ANSWERS = (
+    "assistant",
+    "answer",
+    "response",
+    "final_answer",
+    "final",
+    "output",
+    "reply",
+    "s",
+    "speak",
+)
 
 MARKERS: tuple[Marker, ...] = (
     *(Marker(f"<{tag}>", Kind.THOUGHT, _TAG_THOUGHT_ENDS) for tag in _THOUGHT_TAGS),
@@ -237,17 +252,23 @@ AT_START: tuple[Marker, ...] = (
     Marker("default_api.", Kind.BARE_CALL),  # Gemini
     Marker("print(default_api.", Kind.BARE_CALL),
     Marker("functools[", Kind.CALL),  # Phi
+    Marker("function call<|role_sep|>", Kind.CALL),  # GigaChat
+    Marker("Action: ```json", Kind.CALL, ("```",)),  # Command R
+    Marker("Action:\n```json", Kind.CALL, ("```",)),
+    Marker(">>>all\n", Kind.TOKEN),  # Functionary
 )
 """Marks only where the reply begins. `analysis…assistantfinal` are gpt-oss's channels, their
 tokens removed."""
 
 OTHER_TOKENS = re.compile(
-    r"<\|[^\s<>|]{1,48}\|?>|<[a-z_]{1,32}\|>|<｜[^<>｜\n]{1,64}｜>|【\d+(?::\d+)?†[^】\n]{0,64}】",
+    r"<\|[^\s<>|]{1,48}\|?>|<[a-z_]{1,32}\|>|<｜[^<>｜\n]{1,64}｜>|【\d+(?::\d+)?†[^】\n]{0,64}】|"
+    r"<(?:unused|extra_id_|dummy|ctrl|reserved_?)\d{1,5}>|<0x[0-9a-f]{2}>|\[UNUSED_TOKEN_\d{1,4}\]",
     re.IGNORECASE,
 )
 """Tokens of models that no row names."""
 BEGINS_OTHER_TOKEN = re.compile(
-    r"<(?:\|[^\s<>|]{0,48}\|?|[a-z_]{1,32}\|?|｜[^<>｜\n]{0,64}｜?)?"
+    r"<(?:\|[^\s<>|]{0,48}\|?|[a-z_]{1,32}(?:\|?|\d{1,5})|0(?:x[0-9a-f]{0,2})?|｜[^<>｜\n]{0,64}｜?)?"
+    r"|\[(?:[UNSEDTOK_]{0,13}|UNUSED_TOKEN_\d{1,4})"
     r"|【(?:\d+(?::\d*)?(?:†[^】\n]{0,64})?)?",
     re.IGNORECASE,
 )

@@ -42,8 +42,8 @@ _ARGUMENT = re.compile(  # Kimi K3
     re.DOTALL,
 )
 _TOOL = re.compile(r'tool="([^"]+)"')
-_MINIMAX = "]<]minimax[>["
-"""The mark that MiniMax M3 writes before each of its tags."""
+_PREFIXES = re.compile(r"\]<\]minimax\[>\[|(?<=[</])(?:longcat_|xai:)")
+"""What MiniMax M3, LongCat and Grok write before, or in, each of their tags."""
 _QUOTED = re.compile(r'<\|"\|>(.*?)<\|"\|>|<escape>(.*?)<escape>', re.DOTALL)
 _BARE_KEY = re.compile(r'([{,]\s*)([A-Za-z_][\w-]*)\s*:(?=\s*["\d\-{\[tfn])')
 _TAG = re.compile(r"</?[^<>]*>")
@@ -73,7 +73,7 @@ def written_calls(text: str, tools: OfferedTools) -> list[WrittenCall]:
     The marks are no guide to the form, which models mix. So each form is tried: tags with a tag a
     parameter, Python, JSON with the name inside or before it, and a name alone.
     """
-    text = text.replace(_MINIMAX, "")
+    text = _PREFIXES.sub("", text)
     for read in (_from_tags, _from_keys, _from_python, _from_json, _from_name):
         if calls := [*read(text, tools)]:
             return calls
