@@ -29,7 +29,8 @@ _LACKS: tuple[tuple[Lacking, re.Pattern[str]], ...] = (
     (
         "tools",
         _words(
-            r"(not|n't) support .{0,20}(tool|function)s?\b(?!.?(choice|role|message))|"
+            r"(not|n't) support .{0,20}(tool|function)s?\b"
+            r"(?!.?(choice|role|message)|.{0,12}without)|"
             r"\b(tools?|functions?|(tool|function).?(use|call\w*))\W{1,2}(is|are) (not|un)\W?"
             r"(currently )?(support|enable|available)|"
             r"enable-auto-tool-choice|tools? param requires|"

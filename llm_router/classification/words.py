@@ -107,7 +107,10 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         # Not the request is too long, but the reply that it asks for.
         FailureClass.BAD_REQUEST,
         frozenset({400, 422}),
-        _words(r"\bmax_\w*tokens\b(?!.*context).*\b(completion|output)\b"),
+        _words(
+            r"\bmax_\w*tokens\b(?!.*context).*\b(completion|output)\b|"
+            r"^\W*(\w+ ){0,2}\W*max_\w*tokens\W{1,3}must be less than or equal to"  # Groq
+        ),
     ),
     (FailureClass.TOO_LONG, frozenset({INSIDE_200, 400, 413, 422, 424, 500}), _TOO_LONG),
     (
@@ -133,9 +136,18 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
     ),
     (FailureClass.WRONG_ADDRESS, frozenset({400, 404, 405}), _NO_ROUTE),
     (
+        # LM Studio and NVIDIA: the model behind is away for now.
+        FailureClass.OVERLOADED,
+        frozenset({INSIDE_200, 400, 404}),
+        _words(
+            r"model (has )?(crashed|(been )?unloaded)|failed to load (the )?model|degraded function"
+        ),
+    ),
+    (
         FailureClass.MODEL_MISSING,
         frozenset({INSIDE_200, 400, 403}),
         _words(
+            r"on-demand throughput|real modelid|model_not_supported|not supported by any provider|"
             r"model.{0,60}(not.?found|not.?exist|decommissioned|no longer (supported|available))|"
             r"model_not_available|access to (the )?model|"
             r"(unknown|invalid|no such).?model|not a valid model|model identifier is invalid|"

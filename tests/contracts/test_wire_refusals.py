@@ -254,6 +254,48 @@ _FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
         said("Budget 0 is invalid. This model only works in thinking mode."),
         without("reasoning_effort"),
     ),
+    "Groq, at most": (
+        body(max_tokens=100_000),
+        said("`max_tokens` must be less than or equal to `8192`, the maximum value for `max_tokens`"
+             " is less than the `context_window` for this model"),
+        lambda sent: sent.get("max_tokens") == 8192,
+    ),
+    "xAI, a word of English, no quotes": (
+        body(stop=["."]), said("Model grok-4 does not support parameter stop."), without("stop"),
+    ),
+    "Gemini, penalties": (
+        body(frequency_penalty=0.5), said("Penalty is not enabled for models/gemini-2.5-flash"),
+        without("frequency_penalty"),
+    ),
+    "Mistral's tokenizer in vLLM": (
+        body(chat_template_kwargs={"enable_thinking": False}),
+        said("chat_template is not supported for Mistral tokenizers."),
+        without("chat_template_kwargs"),
+    ),
+    "Groq, JSON beside tools": (
+        body(tools=[TOOL], response_format={"type": "json_object"}),
+        said("json mode cannot be combined with tool/function calling"),
+        lambda sent: "response_format" not in sent and "JSON" in json.dumps(sent["messages"]),
+    ),
+    "Gemini, JSON beside tools": (
+        body(tools=[TOOL], response_format={"type": "json_object"}),
+        said("Function calling with a response mime type: 'application/json' is unsupported"),
+        without("response_format"),
+    ),
+    "llama.cpp, a pattern": (
+        body(tools=[{"type": "function", "function": {"name": "hours", "parameters": {
+            "type": "object", "properties": {"day": {"type": "string", "pattern": "x"}}}}}]),
+        said("JSON schema conversion failed: Pattern must start with '^' and end with '$'"),
+        lambda sent: "pattern" not in json.dumps(sent["tools"]),
+    ),
+    "Ollama, a value of think": (
+        body(think=False),
+        (400, {"error": 'invalid think value: false (must be "high", "medium", "low")'}),
+        without("think"),
+    ),
+    "Ollama, a model that does not think": (
+        body(think=False), (400, {"error": '"m" does not support thinking'}), without("think"),
+    ),
     "Ollama, thinking": (
         body(think=False), (400, {"error": '"gemma3" does not support thinking: "think"'}),
         without("think"),
@@ -446,6 +488,38 @@ _ORDERS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
         body(USER, CALLING, RESULT),
         said("The `reasoning_content` in the thinking mode must be passed back to the API."),
         lambda sent: bool(sent["messages"][1].get("reasoning_content")),
+    ),
+    "Bedrock behind LiteLLM, calls but no tools": (
+        body(USER, CALLING, RESULT),
+        said("litellm.UnsupportedParamsError: Bedrock doesn't support tool calling without `tools="
+             "` param specified. Pass `tools=` param OR set `litellm.modify_params = True`"),
+        lambda sent: "tool" not in roles(sent),
+    ),
+    "Bedrock, calls but no tools": (
+        body(USER, CALLING, RESULT),
+        said("The toolConfig field must be defined when using toolUse and toolResult content"
+             " blocks."),
+        lambda sent: "tool" not in roles(sent),
+    ),
+    "Anthropic, calls but no tools": (
+        body(USER, CALLING, RESULT),
+        said("Requests which include `tool_use` or `tool_result` blocks must define tools."),
+        lambda sent: "tool" not in roles(sent),
+    ),
+    "a form with three roles": (
+        body(USER, CALLING, RESULT), said("Input should be 'user', 'assistant' or 'system'"),
+        lambda sent: "tool" not in roles(sent),
+    ),
+    "llama.cpp, two replies at the end": (
+        body(USER, SAID, SAID),
+        said("Cannot have 2 or more assistant messages at the end of the list."),
+        lambda sent: roles(sent)[-2:] != ["assistant", "assistant"],
+    ),
+    "Gemini, a call without a question": (
+        body(SYSTEM, CALLING, RESULT, USER),
+        said("Please ensure that function call turn comes immediately after a user turn or after a"
+             " function response turn."),
+        lambda sent: roles(sent)[1] == "user",
     ),
     "Kimi, a call of another model": (
         body(USER, CALLING, RESULT),

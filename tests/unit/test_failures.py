@@ -235,6 +235,8 @@ def test_a_rate_limit_that_mentions_billing_is_still_a_rate_limit(status: int, s
         (403, "", "You don't have access to the model with the specified model ID."),
         (0, "model_not_found", ""),
         (400, "", "The provided model identifier is invalid."),
+        (400, "", "could not find real modelID for acme"),
+        (400, "model_not_supported", "The requested model 'a/b' is not supported by any provider"),
         (400, "", "Invocation of model ID acme.chat-9 with on-demand throughput isn't supported."),
         (410, "", "The model 'acme/chat-9' has reached its end of life on 2025-09-25"),
     ],
@@ -359,6 +361,19 @@ def test_an_error_inside_a_200_is_recognised_by_its_code(
     code: str, said: str, kind: FailureClass
 ) -> None:
     assert classify(StatusError(0, code=code, detail=said)).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "The model has crashed without additional information. (Exit code: 6)"),
+        (400, "Model unloaded."),
+        (400, 'Failed to load model "acme". Error: insufficient system resources'),
+        (400, "Function id 'x': DEGRADED function cannot be invoked"),
+    ],
+)
+def test_a_model_that_is_away_for_now_counts_against_its_server(status: int, said: str) -> None:
+    assert classify(StatusError(status, detail=said)).kind is FailureClass.OVERLOADED
 
 
 @pytest.mark.parametrize(

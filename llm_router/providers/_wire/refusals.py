@@ -57,6 +57,34 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (Cure("drop", "reasoning_effort"),),
     ),
     (
+        _words(r"(not|n't) support thinking|invalid think value"),  # Ollama
+        (Cure("drop", "think"), Cure("drop", "reasoning_effort")),
+    ),
+    (_words(r"chat_template is not supported"), (Cure("drop", "chat_template_kwargs"),)),
+    (
+        _words(r"penalty is not enabled"),  # Gemini
+        (Cure("drop", "frequency_penalty"), Cure("drop", "presence_penalty")),
+    ),
+    (
+        _words(
+            r"json mode.{0,60}(tool|function)|function calling with a response|"
+            r"response.?format.{0,60}(together|combined|along) with .{0,12}(tool|function)"
+        ),
+        (Cure("json in words"),),
+    ),
+    (
+        _words(r"pattern must (start|end)|schema conversion failed"),  # llama.cpp
+        (Cure("drop in schemas", "pattern"), Cure("drop in schemas", "format")),
+    ),
+    (
+        # A history with calls, in a request that offers no tools.
+        _words(
+            r"must define tools|toolConfig field must be defined|"
+            r"without `?tools=?`? (param|being|specified)"
+        ),
+        (Cure("tools in words"),),
+    ),
+    (
         _words(
             r"reasoning_content.{0,80}(must be|pass(ed)? back|missing|required)|"
             r"missing.{0,30}reasoning_content"
@@ -118,12 +146,12 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
             r"messages with role .?tool.? must|no tool call found|"
             r"unexpected role .?tool.? after|tool_call_id.{0,40}(not|unknown|invalid|missing)"
         ),
-        (_PAIR, _IN_WORDS),
+        (_PAIR, _IN_WORDS, _ALTERNATE),
     ),
     (
         _words(
             r"alternat|(unexpected|invalid) role .?\w+.? after|"
-            r"consecutive (user|assistant|messages)|"
+            r"consecutive (user|assistant|messages)|2 or more assistant messages|"
             r"(same role|roles) .{0,30}(in a row|consecutive|twice)|"
             r"(first|1st|initial|start\w*|begin\w*).{0,80}\buser\b|"
             r"invalid_request_message_order|message order|order of (the )?(messages|roles)|"
@@ -148,7 +176,8 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
             r"role.{0,12}(tool|function)\b.{0,40}(not|unsupported|unknown|invalid)|"
             r"(unknown variant|unexpected role|invalid role|unknown role|unsupported role)"
             r".{0,6}(tool|function)|.(tool|function).? is not one of|"
-            r"(tool|function) messages? .{0,20}(not|unsupported)"
+            r"(tool|function) messages? .{0,20}(not|unsupported)|"
+            r"should be (['\"](user|assistant|system|developer)['\"],? ?(or )?){2,}(?!.{0,20}tool)"
         ),
         (_IN_WORDS, _ALTERNATE),
     ),
@@ -210,7 +239,8 @@ _ESSENTIAL_IN_SCHEMAS = frozenset(
 _TOKEN = re.compile(r"[A-Za-z_$][\w$-]*(?:[.\[][\w$-]+\]?)*")
 _QUOTED = re.compile(
     r"[\"'`‘“]([A-Za-z_$][\w$.\[\]-]*)[\"'`’”]|"
-    r"\b(?:argument|parameter|field)s? [^:]{0,40}: ([a-z_]+)\W*$",
+    r"\b(?:argument|parameter|field)s? [^:]{0,40}: ([a-z_]+)\W*$|"
+    r"\bsupport (?:the )?(?:argument|parameter|field) ([A-Za-z_]+)",
     re.IGNORECASE,
 )
 _ORDINARY = frozenset(
@@ -229,7 +259,7 @@ _NUMBER = r"(\d[\d,_]*)"
 _AT_MOST = _words(
     rf"(?:at most|<=|≤|less than or equal to|maximum(?: value)?(?: is| of)?|up to|no more than|"
     rf"cannot exceed|not exceed|max(?:imum)? .{{0,20}}(?:is|of|:)|below or equal to|"
-    rf"\[\d+,|between \d+ and) ?{_NUMBER}"
+    rf"\[\d+,|between \d+ and)[ `'\"]{{0,2}}{_NUMBER}"
 )
 _AT_LEAST = _words(
     rf"(?:at least|>=|≥|greater than or equal to|minimum(?: value)?(?: is| of)?) ?{_NUMBER}"
@@ -281,7 +311,7 @@ def _paths(error: StatusError, said: str, body: Body) -> Iterator[list[str]]:
     """Yields the paths of fields that an error names, the plainest first."""
     if error.param:
         yield _split(error.param)
-    quoted = [match[1] or match[2] for match in _QUOTED.finditer(error.detail)]
+    quoted = [match[1] or match[2] or match[3] for match in _QUOTED.finditer(error.detail)]
     for name in quoted:
         yield _split(name)
     if not _OBJECTION.search(said):
