@@ -278,8 +278,12 @@ PROVIDER = "openai_compatible"
 SERVERS: Mapping[str, Server] = MappingProxyType({row.name: row for row in _ROWS})
 
 # A version, or `deployments`, which replaces it in Azure's older addresses.
-_ROUTE = re.compile(r"/((chat/)?completions|responses|models|embeddings|chat|generate|tags)$")
-"""Routes whose whole address people give for the API's: of OpenAI's and of Ollama's."""
+_ROUTE = re.compile(
+    r"/((chat/)?completions|responses|models|embeddings|messages|audio/speech|chat|generate|tags|"
+    r"text/chatcompletion_v2|completion|props|health|metrics|docs)$"
+)
+"""Routes whose whole address people give for the API's: of OpenAI's, Anthropic's, Ollama's,
+MiniMax's and llama.cpp's."""
 _VERSIONED = re.compile(r"/(v\d[a-z0-9]*|deployments)(/|$)")
 
 
@@ -370,9 +374,12 @@ def api_root(base_url: str, server: Server) -> tuple[str, str]:
     path = api = _ROUTE.sub("", given)
     if server.native_path:
         path = path.removesuffix(server.native_path)
-    if api != given and path == api:
+    is_within = server.path.startswith(f"{path}/")
+    if server.hosts and path == "/v1":  # a mistake at api.groq.com and others
+        path = server.path
+    elif api != given and path == api and not (server.hosts and is_within):
         pass
-    elif server.path.startswith(f"{path}/"):
+    elif is_within:
         path = server.path
     elif not _VERSIONED.search(path) and server.path != path:
         path += "/v1"

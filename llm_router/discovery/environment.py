@@ -40,6 +40,8 @@ _OTHER_USES = re.compile(
 )
 """Addresses of something else; SERVICE_HOST is set by Kubernetes, not by a person."""
 _OLLAMA_PORT = 11434
+_INNER = (".internal", ".local", ".lan", ".localhost")
+"""Ends of names that no public name server knows, such as host.docker.internal."""
 _AZURE_KEYS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_KEY", "AZURE_API_KEY")
 _OTHER_KEYS = {"google": "GEMINI_API_KEY"}
 """Another common variable for a cloud's key."""
@@ -260,7 +262,7 @@ def _with_scheme(address: str, port: int | None) -> str:
         return address
     if "@" in parts.netloc:
         return address
-    if host in {"0.0.0.0", "::"}:
+    if host in {"0.0.0.0", "::"} or (named_port and not host):
         host = "127.0.0.1"
         named_port = named_port or port
     elif parts.scheme or not _is_private(host, named_port):
@@ -277,4 +279,5 @@ def _is_private(host: str, port: int | None) -> bool:
     try:
         return ip_address(host).is_private
     except ValueError:
-        return host == "localhost" or bool(host and port and "." not in host)
+        is_inner = "." not in host or host.endswith(_INNER)
+        return host == "localhost" or bool(host and port and is_inner)

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from llm_router.catalog.servers import default_provider
-from llm_router.connections.record import STORE_MANAGED_FIELDS, Connection
+from llm_router.connections.record import STORE_MANAGED_FIELDS, Connection, unquoted
 from llm_router.errors import ConfigurationError
 
 _ADAPTER = TypeAdapter(Connection)
@@ -31,8 +31,13 @@ _OTHER_FIELDS = frozenset({*_OTHER_NAMES, "is_local", *_SWITCHES, "disabled"})
 """All fields in other programs' files; see `_to_own_fields`."""
 _NEED_ADDRESS = frozenset({"openai_compatible", "ollama"})
 _FROM_ENVIRONMENT = "env:"
-_VARIABLE = re.compile(r"env:(.*)|(?:os\.environ/|\{env:|\$\{?)([A-Z_][A-Z\d_]*)\}?", re.DOTALL)
-"""A key that names its variable: in our way, LiteLLM's, opencode's, LibreChat's or a shell's."""
+_VARIABLE = re.compile(
+    r"env:(.*)|(?:os\.environ/|\{env:|\$\{\{\s*(?:secrets|env)\.|\$\{?(?:env:)?)"
+    r"([A-Z_][A-Z\d_]*)(?::?-[^{}]*)?\s*\}{0,2}",
+    re.DOTALL,
+)
+"""A key that names its variable: in our way, LiteLLM's, opencode's, Continue's, an editor's,
+LibreChat's or a shell's, which may have a default behind it."""
 _STRING = r'"(?:[^"\\\n]|\\.)*"?'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])")
@@ -96,8 +101,7 @@ def parse_compatible_data(
     variable of `environ` that holds the key. Raises ConfigurationError, which names the place in
     the text.
     """
-    text = text.strip()
-    data = _parsed(text[1:-1] if text[:1] == text[-1:] == "'" else text, source)
+    data = _parsed(_unescaped(unquoted(text)), source)
     if not isinstance(data, list):
         raise ConfigurationError(f"{source}: must be an array of providers")
     refuse_more_rows(len(data), source)
@@ -131,6 +135,12 @@ def parse_compatible_data(
             found.append((at, _connection(own, at, environ, warn)))
     _refuse_duplicates("name", ((place, c.name) for place, c in found))
     return tuple(connection for _, connection in found)
+
+
+def _unescaped(text: str) -> str:
+    """Returns JSON text without what was written around its quotes and line ends for a shell."""
+    text = text.replace("\\\n", "\n")
+    return text.replace('\\"', '"') if '{\\"' in text else text
 
 
 def refuse_more_rows(count: int, source: str) -> None:

@@ -1,5 +1,6 @@
 """Reads connections from every supported format, and writes them in the format of the file."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from io import StringIO
@@ -23,6 +24,11 @@ Format = Literal["connections", "openai_compatible", "env"]
 `env`: lines of a .env file."""
 _MAX_ENV_SIZE = 64_000
 """Characters of a .env file: where quotes do not match, parsing takes the square of them."""
+_BEFORE_NAME = re.compile(
+    r"^[ \t]*(?:-[ \t]+|(?:set|env)[ \t]+|\$env:)(?=[a-z_]\w*[ \t]*=)",
+    re.IGNORECASE | re.MULTILINE | re.ASCII,
+)
+"""What stands before a variable in a Dockerfile, a compose file, and shells of Windows."""
 _LONGEST_NAME = 200
 _SHOWN_LINES = 5
 _DEFAULTS = Connection(name="defaults")
@@ -64,7 +70,7 @@ def _variables(text: str, source: str, warn: Warn) -> dict[str, str]:
     """Returns the variables of a .env file; `warn` gets the lines that are none."""
     found: dict[str, str] = {}
     wrong: list[int] = []
-    for line in parse_stream(StringIO(text)):
+    for line in parse_stream(StringIO(_BEFORE_NAME.sub("", text))):
         if line.error or len(line.key or "") > _LONGEST_NAME:
             wrong.append(line.original.line)
         elif line.key and line.value:

@@ -48,7 +48,17 @@ def test_fields_of_other_programs_files_are_translated() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["env:MY_KEY", "${MY_KEY}", "$MY_KEY", "os.environ/MY_KEY", "{env:MY_KEY}"]
+    "key",
+    [
+        "env:MY_KEY",
+        "${MY_KEY}",
+        "$MY_KEY",
+        "os.environ/MY_KEY",
+        "{env:MY_KEY}",
+        "${env:MY_KEY}",
+        "${{ secrets.MY_KEY }}",
+        "${MY_KEY:-none}",
+    ],
 )
 def test_a_key_is_taken_from_the_named_variable(key: str) -> None:
     row = {**ONE, "api_key": key}
@@ -120,6 +130,15 @@ def test_compatible_data_makes_a_connection_of_every_model() -> None:
     assert (first.name, first.model_name, first.supports_tools) == ("acme Small", "small", False)
     assert (second.name, second.model_name, second.supports_tools) == ("acme big", "big", True)
     assert first.api_key == second.api_key == "sk-secret"
+
+
+def test_compatible_data_may_be_written_for_a_shell() -> None:
+    text = json.dumps(DATA)
+    for written in (
+        f"'{text}'", f'"{text}"', json.dumps(text), text.replace('"', '\\"'),
+        text.replace(", ", ",\\\n"),
+    ):  # fmt: skip
+        assert [c.model_name for c in read_data(written)] == ["small", "big"]
 
 
 def test_a_key_in_compatible_data_may_be_a_variable_too() -> None:

@@ -7,6 +7,7 @@ import pytest
 from llm_router.catalog.servers import api_root, find_server
 from llm_router.connections.record import Connection
 from llm_router.discovery.environment import read_environment, suggest_from_keys
+from llm_router.discovery.formats import parse
 from llm_router.errors import ConfigurationError
 from llm_router.providers._wire.http import request_headers
 from llm_router.providers.openai_compatible import OpenAICompatible
@@ -299,6 +300,13 @@ def test_a_clouds_key_goes_to_the_address_named_beside_it(key: str, variable: st
         ("OLLAMA_HOST", "http://0.0.0.0:11434", "http://127.0.0.1:11434"),
         ("OLLAMA_HOST", "http://10.0.0.6:11434", "http://10.0.0.6:11434"),
         ("OLLAMA_HOST", "[::]:11434", "http://127.0.0.1:11434"),
+        ("OLLAMA_HOST", ":11500", "http://127.0.0.1:11500"),
+        (
+            "OLLAMA_HOST",
+            "host.docker.internal:11434",
+            "http://host.docker.internal:11434",
+        ),
+        ("OPENAI_API_BASE", "vllm.lan:8000/v1", "http://vllm.lan:8000/v1"),
         ("OLLAMA_API_BASE", "'localhost:11434'", "http://localhost:11434"),
         ("OLLAMA_BASE_URL", "ollama:11434/api", "http://ollama:11434/api"),
         ("VLLM_API_BASE", "127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
@@ -313,6 +321,13 @@ def test_an_address_may_have_another_name_quotes_or_no_scheme(
 ) -> None:
     (named,) = read_environment({variable: pasted})
     assert named.connection.base_url == address
+
+
+@pytest.mark.parametrize("before", ["export ", "set ", "SET ", "ENV ", "- ", "  - ", "$env:", "\t"])
+def test_a_line_of_another_kind_of_file_names_a_variable_too(before: str) -> None:
+    lines = f"# a comment\n{before}OLLAMA_BASE_URL=http://o:11434\n"
+    (connection,) = parse(lines, "env", ".env", {})
+    assert connection.base_url == "http://o:11434"
 
 
 def test_a_public_name_without_a_scheme_is_refused() -> None:
