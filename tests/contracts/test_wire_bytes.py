@@ -152,6 +152,18 @@ def test_no_text_leaves_with_half_a_character(words: list[str]) -> None:
     assert joined == mend("".join(words).replace("\0", ""))
 
 
+@pytest.mark.parametrize("unseen", ["\u200b", "\ufeff", "\u2060\u200b"])
+def test_what_cannot_be_seen_or_heard_is_no_word(unseen: str, wire: str) -> None:
+    def text_of(*words: str) -> str:
+        chunks = [line(word) for word in words] if wire == "ollama" else [*map(said, words)]
+        end = [line("", "stop")] if wire == "ollama" else [ended("stop")]
+        write = json_lines if wire == "ollama" else events
+        return parse([write(*chunks, *end)], wire).text
+
+    assert text_of(unseen) == ""
+    assert text_of(unseen, f"{unseen}We open", f" at{unseen} nine.") == f"We open at{unseen} nine."
+
+
 # --- Bytes that are no UTF-8
 
 RAW = 'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'

@@ -118,6 +118,30 @@ async def test_one_vendors_extras_do_not_reach_another() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"day": "Mo"}', '{"day": "Mo"}'),
+        ('{"day":', "{}"),
+        ("null", "{}"),
+        ("[]", "{}"),
+        ("{'day': 'Mo'}", '{"day": "Mo"}'),
+        ("{" + " " * 50_000, "{" + " " * 50_000),
+    ],
+    ids=["sound", "cut", "null", "a list", "Python's", "too long to read"],
+)
+async def test_arguments_in_the_history_are_an_object(arguments: str, sent: str) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    history = [
+        {"role": "user", "content": "Open?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "9 to 5"},
+    ]
+    body = await request_body(ChatRequest(messages=history))
+    assert body["messages"][1]["tool_calls"][0]["function"]["arguments"] == sent
+    assert call["function"] == {"name": "f", "arguments": arguments}
+
+
 async def test_content_beside_tool_calls_is_empty_in_the_servers_form() -> None:
     body = await request_body(ChatRequest(messages=HISTORY), server="llama_cpp_python")
     assert body["messages"][2]["content"] == ""

@@ -7,6 +7,8 @@ the halves. A lone half cannot be encoded: it would break whatever stores or spe
 import re
 
 _REPLACEMENT = "\ufffd"
+_INVISIBLE = "\u200b\u2060\ufeff"
+"""Characters without width or sound: a space of no width, a joiner, a byte order mark."""
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that stand for no byte; U+DC80 to U+DCFF do (PEP 383)."""
 _UNFINISHED = re.compile(
@@ -38,9 +40,13 @@ class CharacterJoiner:
         self._held = ""  # the first half of a character
 
     def feed(self, text: str) -> str:
-        """Returns the text as far as its characters are complete. Drops NUL, which is no text."""
+        """Returns the text as far as its characters are complete. Drops NUL, which is no text, and
+        what cannot be seen at the beginning of a piece: alone it would pass for words.
+        """
         if "\0" in text:
             text = text.replace("\0", "")
+        if text[:1] in _INVISIBLE:
+            text = text.lstrip(_INVISIBLE)
         if self._held:
             text, self._held = self._held + text, ""
         try:

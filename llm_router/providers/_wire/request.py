@@ -9,12 +9,14 @@ from typing import Any
 from llm_router.catalog.servers import Server
 from llm_router.connections.record import Connection, Continuation
 from llm_router.errors import ConfigurationError
+from llm_router.providers._wire.arguments import object_text
 from llm_router.providers._wire.extras import extras_of_call, extras_of_message, origin_of
 from llm_router.types import ChatRequest, Message
 
 # Fields that every server accepts; others belong to one vendor, and another answers 400 to them.
 _FIELDS = ("content", "name", "tool_call_id")
 _SHORT_ID = 9  # characters
+_READ_ARGUMENTS = 1 << 15  # characters
 
 
 def text_of(message: Message) -> str:
@@ -138,9 +140,19 @@ def _call(call: Mapping[str, Any], server: Server, origin: str) -> dict[str, Any
         "function": {
             **(within if isinstance(within, Mapping) else {}),
             "name": function["name"],
-            "arguments": function.get("arguments") or "{}",
+            "arguments": _arguments(function.get("arguments") or "{}"),
         },
     }
+
+
+def _arguments(text: str) -> str:
+    """Returns the arguments as JSON of an object: many servers fail at a history with others.
+
+    Long ones are left as they are, since reading them would hold up other calls.
+    """
+    if len(text) > _READ_ARGUMENTS:
+        return text
+    return object_text(text) or "{}"
 
 
 def _call_id(given: str, server: Server) -> str:
