@@ -284,7 +284,7 @@ class CallStore:
     async def _update(
         self, where: Sequence[ColumnElement[bool]], *, is_passing: bool = False, **values: Any
     ) -> bool:
-        async with self._database.writing(is_passing=is_passing) as db:
+        async with self._database.writing(is_passing=is_passing, is_single=True) as db:
             changed = await db.execute(update(calls).where(*where).values(values))
         return bool(changed.rowcount)
 

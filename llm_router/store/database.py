@@ -124,14 +124,20 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def writing(self, *, is_passing: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def writing(
+        self, *, is_passing: bool = False, is_single: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction: commits after the block, rolls back on an error or cancellation.
 
-        What `is_passing` may be lost in a power cut: its commit waits for no disk.
+        What `is_passing` may be lost in a power cut: its commit waits for no disk. `is_single`: the
+        block runs one statement, without rows to fetch. SQLite commits it by itself, and so locks
+        the file for no longer than it takes, however long this process waits for a processor.
         """
         # A line within the process, since SQLite is unfair to competing writers.
         line = self._writers if self.dialect == "sqlite" else self._places
         engine = self._passing if is_passing else self._writing
+        if is_single:
+            engine = engine.execution_options(**{_BEGIN: ""})
         with self.translated_errors():
             async with line.place(), self._open(engine) as connection, connection.begin():
                 if is_passing and self.dialect == "postgresql":
@@ -294,7 +300,8 @@ def _begin(connection: SyncConnection) -> None:
     options = connection.get_execution_options()
     if synchronous := options.get(_SYNCHRONOUS):  # a connection keeps that of its last writer
         connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
-    connection.exec_driver_sql(options.get(_BEGIN, "BEGIN"))
+    if begin := options.get(_BEGIN, "BEGIN"):
+        connection.exec_driver_sql(begin)
 
 
 class _Connection(sqlite3.Connection):

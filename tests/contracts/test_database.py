@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -260,6 +260,23 @@ async def test_only_a_write_that_may_be_lost_waits_for_no_disk(tmp_path: Path) -
         normal, full = 1, 2
         assert await synchronous(is_passing=True) == normal
         assert await synchronous(is_passing=False) == full
+
+
+@pytest.mark.parametrize("is_single", [True, False])
+async def test_a_single_statement_locks_the_file_no_longer_than_it_runs(
+    tmp_path: Path, *, is_single: bool
+) -> None:
+    path = tmp_path / "store.sqlite3"
+    async with opened(f"sqlite:///{path}") as database:
+        await write(database, "CREATE TABLE t (x INTEGER)")
+        with closing(sqlite3.connect(path, 0, isolation_level=None)) as other:
+            async with database.writing(is_single=is_single) as db:
+                await db.execute(text("INSERT INTO t VALUES (1)"))
+                locked = nullcontext() if is_single else pytest.raises(sqlite3.OperationalError)
+                with locked:
+                    other.execute("INSERT INTO t VALUES (2)")
+            [(count,)] = other.execute("SELECT count(*) FROM t")
+    assert count == (2 if is_single else 1)
 
 
 async def test_a_write_to_postgresql_that_may_be_lost_waits_for_no_disk(
