@@ -390,7 +390,10 @@ async def test_what_only_a_text_knows_is_looked_up(question: str) -> None:
     assert last.finish_reason == "tool_calls"
 
 
-@pytest.mark.parametrize("utterance", ["hello", "2 + 2", "what time is it", "", "tell me a joke"])
+@pytest.mark.parametrize(
+    "utterance",
+    ["hello", "2 + 2", "how much is 12 times 12", "what time is it", "", "tell me a joke"],
+)
 async def test_what_it_knows_itself_is_not_looked_up(utterance: str) -> None:
     assert await answer(user(utterance), tools=[LOOKUP])
 

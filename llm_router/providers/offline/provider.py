@@ -105,10 +105,10 @@ class _Reply:
         request = self._request
         if request.prefix or request.tool_choice == "none" or self._result is not None:
             return None
+        if not self._utterance or self._language.solve_sum(self._utterance):
+            return None
         rule = self._language.match(self._utterance)
         offered = [tool.get("function", {}) for tool in request.tools]
-        if rule is None and (not self._utterance or self._language.solve_sum(self._utterance)):
-            return None
         topic = "look up" if rule is None or rule.topic in _LOOKED_UP else rule.topic
         for name in tool_names(topic):
             for function in offered:
