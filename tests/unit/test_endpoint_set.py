@@ -164,14 +164,14 @@ async def test_many_endpoints_are_made_beside_other_work_and_put_in_place_at_onc
 ) -> None:
     seen: list[int] = []
 
-    async def look() -> None:
+    async def watch() -> None:
         while True:
             seen.append(len(fixture.pool.endpoints))
             await checkpoint()
 
-    looking = asyncio.create_task(look())
+    watching = asyncio.create_task(watch())
     await fixture.set(*MANY)
-    looking.cancel()
+    watching.cancel()
     assert len(seen) >= 5
     assert {*seen} == {0}
     assert len(fixture.pool.endpoints) == len(MANY)
