@@ -265,6 +265,7 @@ def test_a_token_at_the_end_is_not_spoken(token: str) -> None:
         f"### Response:\n{ANSWER}",
         f"<assistant>{ANSWER}</assistant>",
         f">>>all\n{ANSWER}",
+        f"Thought: I know it.\nFinal Answer: {ANSWER}",
         f"<|begin_of_box|>{ANSWER}<|end_of_box|>",
         f"<s>{ANSWER}</s>",
         f"<answer>{ANSWER}</answer>",

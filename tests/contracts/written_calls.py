@@ -154,6 +154,8 @@ WHOLE = {
     "Python, by place": 'get_weather("Oslo")',
     "Python, with an object": f"get_weather({ARGUMENTS})",
     "Gemini": 'print(default_api.get_weather(city="Oslo"))',
+    "an agent's, after its thought": "Thought: I look it up.\nAction: get_weather\n"
+    f"Action Input: {ARGUMENTS}",
     "an agent's": f"Action: get_weather\nAction Input: {ARGUMENTS}",
     "gpt-oss, no tokens": f"commentary to=functions.get_weather json{ARGUMENTS}",
     "gpt-oss, no tokens, after its thought": "analysisNeed it.assistantcommentary "

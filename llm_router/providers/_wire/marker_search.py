@@ -108,7 +108,13 @@ def cut_end(text: str, ends: tuple[str, ...]) -> int:
 @lru_cache(maxsize=256)
 def tags_of(names: tuple[str, ...]) -> MarkerTable:
     """Returns the tags that are named like tools, with a tag a parameter inside."""
-    return MarkerTable(Marker(f"<{name}>", Kind.CALL, (f"</{name}>",)) for name in names)
+    tags = (Marker(f"<{name}>", Kind.CALL, (f"</{name}>",)) for name in names)
+    return MarkerTable((*tags, *(Marker(action, Kind.CALL) for action in _actions(names))))
+
+
+def _actions(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns how an agent (ReAct) calls a tool after its thought."""
+    return tuple(f"\nAction: {name}" for name in names)
 
 
 _SPEAKERS = tuple(
@@ -126,7 +132,9 @@ def starts_of(names: tuple[str, ...]) -> tuple[Marker, ...]:
     after_word = (Marker(f"Action: {name}", Kind.CALL) for name in names)
     spaced = (Marker(f"{x}{name}", Kind.CALL) for name in names for x in ("functions.", "call:"))
     channel = (Marker(f">>>{name}\n", Kind.CALL) for name in names)  # Functionary
-    return (*in_python, *above, *after_word, *spaced, *channel, *_SPEAKERS)
+    ends = (*_actions(names), "\nFinal Answer:")
+    thought = [Marker("Thought:", Kind.THOUGHT, ends)] if names else []
+    return (*in_python, *above, *after_word, *spaced, *channel, *thought, *_SPEAKERS)
 
 
 VOICE = MarkerTable(MARKERS)
