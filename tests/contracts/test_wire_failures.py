@@ -183,6 +183,23 @@ async def test_an_answer_that_is_not_http_is_an_upstream_error(answer_: bytes, w
 
 
 @pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked",
+         "multiple Transfer-Encoding headers"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: identity", "Only Transfer-Encoding: chunked"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: x", "bad Content-Length"),
+        (f"{SECRET_WORDS}", "illegal status line"),
+    ],
+)  # fmt: skip
+async def test_the_fault_of_an_answer_that_is_not_http_is_named(head: str, fault: str) -> None:
+    async with raw_server(f"{head}\r\n\r\n".encode()) as url, connect(url) as provider:
+        with pytest.raises(UnreachableError, match=fault) as caught:
+            await read(provider)
+    assert_nothing_shown(caught.value)
+
+
+@pytest.mark.parametrize(
     "script",
     [
         sse({"error": {"code": f"{KEY} {SECRET_WORDS}", "message": SECRET_WORDS}}),

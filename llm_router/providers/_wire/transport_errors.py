@@ -8,6 +8,11 @@ from llm_router.errors import BrokenStreamError, UnreachableError
 
 _NETWORK_ERRORS = (httpx2.ConnectError, httpx2.ProxyError, httpx2.DecodingError)
 """Errors whose text describes nothing but the network."""
+_BAD_HTTP = re.compile(
+    r"multiple Transfer-Encoding headers|Only Transfer-Encoding: chunked|"
+    r"conflicting Content-Length|bad Content-Length|illegal (status|header) line"
+)
+"""The faults of an answer that is no HTTP; what follows these words may be anyone's."""
 _PROXY_ERRORS = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 
 
@@ -50,4 +55,6 @@ def broken(error: Exception) -> BrokenStreamError:
 
 def _reason(error: Exception) -> str:
     kind = type(error).__name__
+    if isinstance(error, httpx2.RemoteProtocolError) and (fault := _BAD_HTTP.search(str(error))):
+        return f"{kind}: {fault[0]}"
     return f"{kind}: {error}" if isinstance(error, _NETWORK_ERRORS) and str(error) else kind
