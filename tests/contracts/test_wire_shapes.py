@@ -63,6 +63,10 @@ def test_the_announced_end_is_known_in_every_writing(end: str) -> None:
         b"event: open\ndata: ok\n\n",
         b"event: heartbeat\ndata: 2026-01-01T00:00:00Z\n\n",
         b"event: start\ndata: stream started\n\n",
+        events({"code": 200, "msg": "OK"}, done=False),
+        events({"status": "queued", "message": "3 before you"}, done=False),
+        events({"type": "status", "message": "searching"}, done=False),
+        events({"citations": ["http://x"]}, done=False),
     ],
 )
 def test_what_only_says_that_the_stream_lives_is_no_part_of_the_reply(aside: bytes) -> None:

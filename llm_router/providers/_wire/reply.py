@@ -44,7 +44,12 @@ _ASIDES = frozenset(
 """Names of events that say something about the stream."""
 _THOUGHT_PARTS = frozenset({"reasoning", "reasoning_text", "thought", "redacted_thinking"})
 _ERRORS = ("detail", "errors", "err", "error_message", "error_msg", "error_code")
-_ERROR_CODES = ("code", "status", "statusCode", "status_code", "type")
+_ERROR_CODES = ("code", "status", "statusCode", "status_code")
+_ERROR_KIND = re.compile("error|exception|fail", re.IGNORECASE)
+_NO_ERRORS = frozenset(
+    {"0", "200", "ok", "success", "succeeded", "started", "queued", "pending", "loading"}
+    | {"running", "processing", "connected", "in_progress"}
+)
 _END_EVENTS = frozenset({"done", "end", "finish", "complete", "close"})
 
 
@@ -300,7 +305,14 @@ def _is_error(payload: dict[str, Any]) -> bool:
     if isinstance(base := payload.get("base_resp"), dict) and base.get("status_code"):  # MiniMax
         return True
     says = any(isinstance(payload.get(name), str) for name in ("message", "msg"))
-    return says and any(payload.get(name) for name in _ERROR_CODES)
+    kind = payload.get("type")
+    is_kind = isinstance(kind, str) and _ERROR_KIND.search(kind) is not None
+    return says and (is_kind or any(_is_code(payload.get(name)) for name in _ERROR_CODES))
+
+
+def _is_code(value: Any) -> bool:
+    """Returns whether a code or status beside a message is that of an error."""
+    return bool(value) and str(value).lower() not in _NO_ERRORS
 
 
 def _reason(choice: dict[str, Any], delta: dict[str, Any]) -> Any:
