@@ -132,7 +132,7 @@ async def test_one_vendors_extras_do_not_reach_another() -> None:
 )
 async def test_arguments_in_the_history_are_an_object(arguments: str, sent: str) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
-    history = [
+    history: list[dict[str, Any]] = [
         {"role": "user", "content": "Open?"},
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c1", "content": "9 to 5"},

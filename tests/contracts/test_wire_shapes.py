@@ -112,7 +112,8 @@ def test_usage_is_counted_in_every_writing(last: dict[str, Any]) -> None:
 
 
 def test_counts_that_are_none_are_zero() -> None:
-    for odd in (-1, None, True, "many", 1e400, []):
+    odds: list[Any] = [-1, None, True, "many", 1e400, []]
+    for odd in odds:
         usage = {"prompt_tokens": 5, "completion_tokens": odd}
         parsed = parse([events(said(ANSWER), END, {"choices": [], "usage": usage})])
         assert parsed.usage == Usage(5, 0)
