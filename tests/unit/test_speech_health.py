@@ -1,6 +1,6 @@
 """A speech process that hangs costs a call one wait, and is used again once it answers."""
 
-from agent.speech.process.health import Health
+from agent.speech.process.health import Health, first_piece_within
 from llm_router.testing.clock import ManualClock
 
 
@@ -29,3 +29,10 @@ def test_a_process_that_answers_its_check_is_asked_again() -> None:
     assert health.next_step(clock.now()) == "check"
     health.answered()
     assert health.next_step(clock.now()) == "ask"
+
+
+def test_a_voice_that_was_late_is_waited_for_while_there_is_sound_to_play() -> None:
+    assert first_piece_within(1.0, 0.0, was_late=False) == 1.0
+    assert first_piece_within(1.0, 2.0, was_late=False) == 3.0
+    assert first_piece_within(1.0, 2.0, was_late=True) == 2.0
+    assert first_piece_within(1.0, 0.0, was_late=True) == 0.3

@@ -5,6 +5,18 @@ from typing import Literal
 
 _BETWEEN_CHECKS = 1.0
 """Seconds between two checks of a process that is late."""
+_BRIEFLY = 0.3
+"""Seconds of silence that a voice may cost that was late the last time."""
+
+
+def first_piece_within(usual: float, ahead: float, *, was_late: bool) -> float:
+    """Returns how long a voice may take for its first piece of sound (s).
+
+    `ahead`: the sound that is yet to be played before it. A voice that came too late the last time
+    is waited for while that lasts, so that a busy machine costs a reply one silence, not one for
+    each clause.
+    """
+    return max(ahead, _BRIEFLY) if was_late else usual + ahead
 
 
 class Health:
