@@ -25,6 +25,9 @@ _SLICE = 0.05
 """Seconds within which two speakers count as audible together."""
 _TOGETHER = 0.3
 """Seconds that are no overlap: sound that is sent one after the other may arrive so."""
+_PLAYS_ON = 1.5
+"""Seconds after a death in which the dead agent may still be audible: its process has one to store
+its last words, and the caller's end has sound in store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +110,8 @@ def longest_silence(times: Sequence[float], around: float, until: float) -> floa
     if not after:
         return math.inf
     points = [before[-1] if before else around, *after]
-    # The codec plays on for a moment: the longest gap that begins within that is meant.
-    gaps = [b - a for a, b in pairwise(points) if a <= around + 0.5]
+    # A voice that stutters on a busy machine has gaps before the one that the death makes.
+    gaps = [b - a for a, b in pairwise(points) if a <= around + _PLAYS_ON]
     return max(gaps, default=0.0)
 
 

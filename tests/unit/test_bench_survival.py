@@ -39,6 +39,8 @@ def test_silence_is_the_gap_that_begins_at_the_death() -> None:
     assert longest_silence(times, 0.15, 9.0) == 1.5
     assert longest_silence(times, 1.75, 1.8) == 1.8 - 1.7
     assert longest_silence([0.0], 0.1, 9.0) == math.inf
+    stuttering = [0.0, 1.4, 1.8, 9.3]
+    assert longest_silence(stuttering, 0.9, 9.5) == 9.3 - 1.8
 
 
 def test_two_voices_are_together_while_both_are_audible() -> None:
