@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import await_only
 
 from llm_router.clock import SystemClock
 from llm_router.errors import ConfigurationError, StoreError
@@ -26,6 +27,7 @@ Dialect = Literal["sqlite", "postgresql"]
 
 _BEGIN = "sqlite_begin"
 _SYNCHRONOUS = "sqlite_synchronous"
+_FIRST_SYNCHRONOUS = "FULL"
 _SQLITE_RETRY_DELAY = 0.02
 """Seconds between attempts while another process makes the file: SQLite does not wait for that."""
 PATIENCE = 30.0
@@ -40,6 +42,13 @@ _TRUSTED = 5.0
 _USED = "used"
 _FAREWELL = 0.2
 """Seconds for which the end of a connection waits for PostgreSQL's answer."""
+_ERRORS = (
+    SQLAlchemyError,
+    sqlite3.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+)
 _REMEDIES = {
     "no such table": "run `llm-router migrate`",
     "no such column": "run `llm-router migrate`",
@@ -182,7 +191,7 @@ class Database:
         cancelled_before = task.cancelling() if task else 0
         try:
             yield
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _ERRORS as error:
             if task and task.cancelling() > cancelled_before:
                 raise asyncio.CancelledError from error
             raise StoreError(f"database {self.display_url}: {_reason(error)}") from error
@@ -297,11 +306,17 @@ def _check_alive(connection: Any, record: ConnectionPoolEntry, _: object) -> Non
 
 
 def _begin(connection: SyncConnection) -> None:
+    """Begins a transaction of SQLite in one step of the connection's thread; SQLAlchemy takes three
+    for a statement.
+    """
     options = connection.get_execution_options()
-    if synchronous := options.get(_SYNCHRONOUS):  # a connection keeps that of its last writer
-        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+    driver: Any = connection.connection.driver_connection
+    synchronous = options.get(_SYNCHRONOUS)
+    if synchronous and connection.info.get(_SYNCHRONOUS, _FIRST_SYNCHRONOUS) != synchronous:
+        await_only(driver.execute(f"PRAGMA synchronous = {synchronous}"))
+        connection.info[_SYNCHRONOUS] = synchronous  # it keeps that of its last writer
     if begin := options.get(_BEGIN, "BEGIN"):
-        connection.exec_driver_sql(begin)
+        await_only(driver.execute(begin))
 
 
 class _Connection(sqlite3.Connection):
@@ -336,7 +351,7 @@ def _set_up(db: sqlite3.Connection, patience: float) -> None:
     for left in range(int(patience / _SQLITE_RETRY_DELAY), -1, -1):
         try:
             db.execute("PRAGMA journal_mode = WAL")  # readers and a writer, side by side
-            db.execute("PRAGMA synchronous = FULL")
+            db.execute(f"PRAGMA synchronous = {_FIRST_SYNCHRONOUS}")
             db.execute("PRAGMA foreign_keys = ON")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
