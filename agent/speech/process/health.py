@@ -5,8 +5,8 @@ from typing import Literal
 
 _BETWEEN_CHECKS = 1.0
 """Seconds between two checks of a process that is late."""
-_BRIEFLY = 0.3
-"""Seconds of silence that a voice may cost that was late the last time."""
+_BRIEF_PART = 0.3
+"""Part of the usual time that a voice may take which was late the last time."""
 
 
 def first_piece_within(usual: float, ahead: float, *, was_late: bool) -> float:
@@ -16,7 +16,7 @@ def first_piece_within(usual: float, ahead: float, *, was_late: bool) -> float:
     is waited for while that lasts, so that a busy machine costs a reply one silence, not one for
     each clause.
     """
-    return max(ahead, _BRIEFLY) if was_late else usual + ahead
+    return max(ahead, _BRIEF_PART * usual) if was_late else usual + ahead
 
 
 class Health:
