@@ -28,14 +28,14 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             "pid": record.process,
         }
-        if record.exc_info:
-            fields["exc_info"] = record.exc_text or self.formatException(record.exc_info)
+        if record.exc_text or record.exc_info:
+            fields["exc_info"] = record.exc_text or self.formatException(record.exc_info)  # type: ignore[arg-type]  # one of them is there
         if record.stack_info:
             fields["stack_info"] = self.formatStack(record.stack_info)
         for name, value in record.__dict__.items():
             if name not in _OF_EVERY_RECORD and name not in _REPEATED:
                 fields.setdefault(name, value)
-        return json.dumps(fields, default=str, skipkeys=True)
+        return json.dumps(fields, default=str, skipkeys=True, ensure_ascii=False)
 
 
 def writes_json(log_format: str, output: TextIO) -> bool:

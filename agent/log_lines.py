@@ -66,8 +66,9 @@ class NumberFilter(logging.Filter):
     """Masks the numbers in callers' identities, which LiveKit logs, also in the text of errors."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and not record.exc_text:
-            record.exc_text = _plain.formatException(record.exc_info)
+        if record.exc_info:  # formatters would write it anew, LiveKit's also beside the text
+            record.exc_text = record.exc_text or _plain.formatException(record.exc_info)
+            record.exc_info = None
         message = record.getMessage()
         if message != (masked := _masked(message)):
             record.msg = masked

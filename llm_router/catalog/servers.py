@@ -375,9 +375,10 @@ def api_root(base_url: str, server: Server) -> tuple[str, str]:
     if server.native_path:
         path = path.removesuffix(server.native_path)
     is_within = server.path.startswith(f"{path}/")
-    if server.hosts and path == "/v1":  # a mistake at api.groq.com and others
+    is_theirs = any(_is_at(parts, host) for host in server.hosts)  # and no proxy before it
+    if is_theirs and path == "/v1":  # a mistake at api.groq.com and others
         path = server.path
-    elif api != given and path == api and not (server.hosts and is_within):
+    elif api != given and path == api and not (is_theirs and is_within):
         pass
     elif is_within:
         path = server.path

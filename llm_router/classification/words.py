@@ -130,19 +130,21 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         _words(r"no (allowed|available)? ?(endpoints?|providers?) .{0,20}support"),
     ),
     (
+        # LM Studio and NVIDIA: the model behind is away for now.
+        FailureClass.OVERLOADED,
+        frozenset({INSIDE_200, 400, 404}),
+        _words(
+            r"model (has )?(crashed|(been )?unloaded)|degraded function|"
+            r"failed to load (the )?model"
+            r"(?!.{0,120}(not found|not exist|no such|un(supported|known)))"
+        ),
+    ),
+    (
         FailureClass.MODEL_MISSING,
         frozenset({404}),
         _words(r"\b(model|deployment|engine|adapter|lora)(s|id)?(\b|_)|DeploymentNotFound"),
     ),
     (FailureClass.WRONG_ADDRESS, frozenset({400, 404, 405}), _NO_ROUTE),
-    (
-        # LM Studio and NVIDIA: the model behind is away for now.
-        FailureClass.OVERLOADED,
-        frozenset({INSIDE_200, 400, 404}),
-        _words(
-            r"model (has )?(crashed|(been )?unloaded)|failed to load (the )?model|degraded function"
-        ),
-    ),
     (
         FailureClass.MODEL_MISSING,
         frozenset({INSIDE_200, 400, 403}),

@@ -236,10 +236,24 @@ class ApiKeys:
         query = keys_with_use(self._clock.wall()).where(_K.id.in_(ids), _K.revoked_at.is_(None))
         async with self._database.reading() as db:
             found = [_key(row) for row in (await db.execute(query)).mappings()]
-        valid = {key.id: key for key in found if key.state(self._now()) == "valid"}
-        for key in valid.values():
-            await self._note_use(key)
-        return valid
+        return {key.id: key for key in found if key.state(self._now()) == "valid"}
+
+    async def note_use(self, keys: Collection[ApiKey]) -> None:
+        """Stores that these keys are in use, if that was not done a while ago. Raises nothing."""
+        now = self._now()
+        due = [
+            key.id
+            for key in keys
+            if key.last_used_at is None or key.last_used_at < now - _LAST_USED_PRECISION
+        ]
+        if not due:
+            return
+        used = update(api_keys).where(_K.id.in_(due)).values(last_used_at=now)
+        try:
+            async with self._database.writing() as db:
+                await db.execute(used)
+        except StoreError:  # a database that can be read is enough to know the keys
+            _logger.debug("the use of API keys is not noted", exc_info=True)
 
     async def _in_use(self, row: RowMapping) -> ApiKey:
         key = _key(row)
@@ -248,7 +262,7 @@ class ApiKeys:
                 f"The API key {key.name!r} ({key.id}) expired at {key.expires_at:%Y-%m-%d %H:%M}"
                 " UTC; ask an admin for another."
             )
-        await self._note_use(key)
+        await self.note_use([key])
         return key
 
     async def add_first(self, save: Callable[[str], None]) -> bool:
@@ -288,17 +302,6 @@ class ApiKeys:
     def _unrevoked(self, id_: str) -> Select[tuple[object, ...]]:
         query = keys_with_use(self._clock.wall())
         return query.where(_K.id == id_, _K.revoked_at.is_(None))
-
-    async def _note_use(self, key: ApiKey) -> None:
-        now = self._now()
-        if key.last_used_at is not None and key.last_used_at >= now - _LAST_USED_PRECISION:
-            return
-        used = update(api_keys).where(_K.id == key.id).values(last_used_at=now)
-        try:
-            async with self._database.writing() as db:
-                await db.execute(used)
-        except StoreError:  # a database that can be read is enough to know the key
-            _logger.debug("the use of an API key is not noted", exc_info=True)
 
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[AsyncConnection]:

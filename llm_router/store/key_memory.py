@@ -91,6 +91,7 @@ class KeyMemory:
             del self._known[name]  # a request with a key that is not valid now learns why
             if key := valid.get(known.key.id):
                 self._remember(name, _Known(key, self._clock.now(), changes))
+        await self._keys.note_use(valid.values())
 
     async def _ask(self, name: str, text: str) -> ApiKey | None:
         asking = self._asking.setdefault(name, _Asking())

@@ -155,6 +155,10 @@ async def test_the_valid_ones_of_many_keys_are_found_together(server: Server) ->
         clock.advance(3_600)
         found = await keys.get_all_valid(ids)
         assert set(found) == {anna.id}
+        await keys.note_use(found.values())
+        assert (await keys.get_all_valid(ids))[anna.id].last_used_at == datetime.fromtimestamp(
+            clock.wall(), UTC
+        )
         again = await keys.authenticate(text)
         assert again is not None
         assert again.last_used_at == datetime.fromtimestamp(clock.wall(), UTC)

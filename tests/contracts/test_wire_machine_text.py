@@ -261,7 +261,6 @@ def test_a_token_at_the_end_is_not_spoken(token: str) -> None:
         f"<start_of_turn>model\n{ANSWER}",
         f"assistant\n\n{ANSWER}",
         f"Assistant: {ANSWER}",
-        f"AI: {ANSWER}",
         f"### Response:\n{ANSWER}",
         f"<assistant>{ANSWER}</assistant>",
         f">>>all\n{ANSWER}",

@@ -51,6 +51,9 @@ class Keys(ApiKeys):
             raise StoreError("no answer")
         return {} if self.is_revoked else {id_: replace(self.key, id=id_) for id_ in ids}
 
+    async def note_use(self, keys: Collection[ApiKey]) -> None:
+        """Notes nothing: there is no database."""
+
 
 def test_a_crowd_with_one_key_asks_once() -> None:
     clock = ManualClock()

@@ -38,15 +38,17 @@ class CharacterJoiner:
 
     def __init__(self) -> None:
         self._held = ""  # the first half of a character
+        self._has_begun = False
 
     def feed(self, text: str) -> str:
         """Returns the text as far as its characters are complete. Drops NUL, which is no text, and
-        what cannot be seen at the beginning of a piece: alone it would pass for words.
+        what cannot be seen before the first word: alone it would pass for words.
         """
         if "\0" in text:
             text = text.replace("\0", "")
-        if text[:1] in _INVISIBLE:
+        if not self._has_begun:
             text = text.lstrip(_INVISIBLE)
+            self._has_begun = bool(text)
         if self._held:
             text, self._held = self._held + text, ""
         try:

@@ -118,7 +118,7 @@ def _actions(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _SPEAKERS = tuple(
-    Marker(f"{name}:", Kind.TOKEN) for name in ("Assistant", "assistant", "AI", "### Response")
+    Marker(f"{name}:", Kind.TOKEN) for name in ("Assistant", "assistant", "### Response")
 )
 """Names of itself that a model writes before its words, as in a written dialogue."""
 
@@ -132,9 +132,14 @@ def starts_of(names: tuple[str, ...]) -> tuple[Marker, ...]:
     after_word = (Marker(f"Action: {name}", Kind.CALL) for name in names)
     spaced = (Marker(f"{x}{name}", Kind.CALL) for name in names for x in ("functions.", "call:"))
     channel = (Marker(f">>>{name}\n", Kind.CALL) for name in names)  # Functionary
-    ends = (*_actions(names), "\nFinal Answer:")
-    thought = [Marker("Thought:", Kind.THOUGHT, ends)] if names else []
-    return (*in_python, *above, *after_word, *spaced, *channel, *thought, *_SPEAKERS)
+    ends = (*_actions(names), "\nFinal Answer:", "\n**Final Answer", "\nAnswer:")
+    agents = (
+        Marker("Thought:", Kind.THOUGHT, ends),
+        Marker("Action: ```json", Kind.CALL, ("```",)),  # Command R
+        Marker("Action:\n```json", Kind.CALL, ("```",)),
+    )
+    of_agents = agents if names else ()
+    return (*in_python, *above, *after_word, *spaced, *channel, *of_agents, *_SPEAKERS)
 
 
 VOICE = MarkerTable(MARKERS)

@@ -253,8 +253,6 @@ AT_START: tuple[Marker, ...] = (
     Marker("print(default_api.", Kind.BARE_CALL),
     Marker("functools[", Kind.CALL),  # Phi
     Marker("function call<|role_sep|>", Kind.CALL),  # GigaChat
-    Marker("Action: ```json", Kind.CALL, ("```",)),  # Command R
-    Marker("Action:\n```json", Kind.CALL, ("```",)),
     Marker(">>>all\n", Kind.TOKEN),  # Functionary
 )
 """Marks only where the reply begins. `analysis…assistantfinal` are gpt-oss's channels, their

@@ -177,7 +177,7 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
             r"(unknown variant|unexpected role|invalid role|unknown role|unsupported role)"
             r".{0,6}(tool|function)|.(tool|function).? is not one of|"
             r"(tool|function) messages? .{0,20}(not|unsupported)|"
-            r"should be (['\"](user|assistant|system|developer)['\"],? ?(or )?){2,}(?!.{0,20}tool)"
+            r"should be (['\"](user|assistant|system|developer)['\"],? ?(or )?){2,}(?!.{0,80}tool)"
         ),
         (_IN_WORDS, _ALTERNATE),
     ),

@@ -154,9 +154,10 @@ class ChatReplyParser(ReplyParser):
         if isinstance(choices, dict):
             choices = [choices]
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+            chunk = self._choice(choices[0])
             for other in choices[1:]:
                 self._note_other(other)
-            return self._choice(choices[0])
+            return chunk
         if not choices and _is_error(payload):
             raise status_error(0, payload)
         return None
