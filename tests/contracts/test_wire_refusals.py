@@ -282,6 +282,14 @@ _FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
         said("Function calling with a response mime type: 'application/json' is unsupported"),
         without("response_format"),
     ),
+    "Gemini, a tool without parameters": (
+        body(tools=[TOOL, {"type": "function", "function": {"name": "hang_up", "parameters": {
+            "type": "object", "properties": {}}}}]),
+        said("* GenerateContentRequest.tools[0].function_declarations[1].parameters.properties:"
+             " should be non-empty for OBJECT type"),
+        lambda sent: "parameters" not in sent["tools"][1]["function"]
+        and sent["tools"][0] == TOOL,
+    ),
     "llama.cpp, a pattern": (
         body(tools=[{"type": "function", "function": {"name": "hours", "parameters": {
             "type": "object", "properties": {"day": {"type": "string", "pattern": "x"}}}}}]),

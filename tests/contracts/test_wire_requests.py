@@ -155,14 +155,33 @@ async def test_call_ids_have_the_form_that_a_server_requires() -> None:
     assert len(made) == 9
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, {"type": "object", "properties": {}}),
+        ({}, {"type": "object", "properties": {}}),
+        ({"type": "object"}, {"type": "object", "properties": {}}),
+        ({"type": None, "required": []}, {"type": "object", "properties": {}, "required": []}),
+        ({"type": "object", "properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+    ],
+)
+async def test_every_tool_has_a_schema_of_an_object(given: Any, sent: Any) -> None:
+    function = {"name": "f"} if given is None else {"name": "f", "parameters": given}
+    tool = {"type": "function", "function": function}
+    body = await request_body(ChatRequest(messages=REQUEST.messages, tools=[tool]))
+    assert body["tools"] == [{"type": "function", "function": {"name": "f", "parameters": sent}}]
+    assert tool == {"type": "function", "function": function}
+
+
 async def test_strict_is_sent_only_to_servers_that_accept_it() -> None:
-    tool = {"type": "function", "function": {"name": "f", "strict": True, "parameters": {}}}
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    tool = {"type": "function", "function": {"name": "f", "strict": True, "parameters": schema}}
     request = ChatRequest(messages=REQUEST.messages, tools=[tool], tool_choice="auto")
     openai, other = await request_body(request, server="openai"), await request_body(request)
     assert openai["tools"] == [tool]
-    assert other["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    assert other["tools"] == [{"type": "function", "function": {"name": "f", "parameters": schema}}]
     assert other["tool_choice"] == "auto"
-    assert tool["function"] == {"name": "f", "strict": True, "parameters": {}}
+    assert tool["function"] == {"name": "f", "strict": True, "parameters": schema}
 
 
 PREFIX = "Hello there, "

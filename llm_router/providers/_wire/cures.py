@@ -64,6 +64,18 @@ def _drop_in_schemas(body: Body, cure: Cure) -> Body:
     return {**body, **{name: _without(body[name], cure.field) for name in places}}
 
 
+def _no_empty_schemas(body: Body, _: Cure) -> Body:
+    def bare(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+        function = tool.get("function")
+        parameters = function.get("parameters") if isinstance(function, Mapping) else None
+        if not isinstance(parameters, Mapping) or parameters.get("properties"):
+            return tool
+        rest = {name: value for name, value in tool["function"].items() if name != "parameters"}
+        return {**tool, "function": rest}
+
+    return {**body, "tools": [bare(tool) for tool in body["tools"]]} if "tools" in body else body
+
+
 def _without(value: Any, field: str, *, names: bool = False) -> Any:
     """Returns a copy without the field, at any depth; `names`: its keys are names of a schema."""
     if isinstance(value, list | tuple):
@@ -175,6 +187,7 @@ _KINDS: dict[str, Callable[[Body, Cure], Body]] = {
     "all at once": _all_at_once,
     "drop": _drop,
     "drop in schemas": _drop_in_schemas,
+    "no empty schemas": _no_empty_schemas,
     "continue in words": _continue_in_words,
     "pair tools": _on_messages(order.paired_tools),
     "tools in words": _on_messages(order.tools_in_words),
@@ -203,6 +216,7 @@ _TEXTS = {
     "all at once": "replies come all at once, not as a stream",
     "drop": "{field} is left out",
     "drop in schemas": "{field} is left out of tools and schemas",
+    "no empty schemas": "a tool without parameters has no schema of them",
     "drop in messages": "{field} is left out of messages",
     "continue in words": "a reply is continued by asking in words",
     "user last": "a history ends with a message of the user",

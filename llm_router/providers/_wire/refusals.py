@@ -77,6 +77,10 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (Cure("drop in schemas", "pattern"), Cure("drop in schemas", "format")),
     ),
     (
+        _words(r"non-?empty for OBJECT|properties.{0,40}non-?empty"),
+        (Cure("no empty schemas"),),
+    ),  # Gemini
+    (
         # A history with calls, in a request that offers no tools.
         _words(
             r"must define tools|toolConfig field must be defined|"

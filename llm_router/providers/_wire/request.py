@@ -16,6 +16,7 @@ from llm_router.types import ChatRequest, Message
 # Fields that every server accepts; others belong to one vendor, and another answers 400 to them.
 _FIELDS = ("content", "name", "tool_call_id")
 _SHORT_ID = 9  # characters
+_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 _READ_ARGUMENTS = 1 << 15  # characters
 
 
@@ -164,9 +165,24 @@ def _call_id(given: str, server: Server) -> str:
 
 def _tool(tool: Mapping[str, Any], server: Server) -> dict[str, Any]:
     clean = dict(tool)
-    if not server.accepts_strict_tools and isinstance(clean.get("function"), Mapping):
-        clean["function"] = {k: v for k, v in clean["function"].items() if k != "strict"}
+    if isinstance(function := clean.get("function"), Mapping):
+        function = {
+            k: v for k, v in function.items() if k != "strict" or server.accepts_strict_tools
+        }
+        clean["function"] = {**function, "parameters": _parameters(function.get("parameters"))}
     return clean
+
+
+def _parameters(schema: Any) -> Mapping[str, Any]:
+    """Returns a schema of an object, which many servers insist on, also for a tool without any."""
+    if not isinstance(schema, Mapping):
+        return _NO_PARAMETERS
+    if schema.get("type") and "properties" in schema:  # the usual case
+        return schema
+    return {
+        **_NO_PARAMETERS,
+        **{name: value for name, value in schema.items() if value is not None},
+    }
 
 
 def _continue(
