@@ -28,7 +28,7 @@ _BEFORE_NAME = re.compile(
     r"^[ \t]*(?:-[ \t]+|(?:set|env)[ \t]+|\$env:)(?=[a-z_]\w*[ \t]*=)",
     re.IGNORECASE | re.MULTILINE | re.ASCII,
 )
-"""What stands before a variable in a Dockerfile, a compose file, and shells of Windows."""
+"""Words before a variable in a Dockerfile, a compose file, and shells of Windows."""
 _LONGEST_NAME = 200
 _SHOWN_LINES = 5
 _DEFAULTS = Connection(name="defaults")

@@ -153,7 +153,7 @@ def test_no_text_leaves_with_half_a_character(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("unseen", ["\u200b", "\ufeff", "\u2060\u200b"])
-def test_what_cannot_be_seen_or_heard_is_no_word(unseen: str, wire: str) -> None:
+def test_characters_without_width_alone_are_no_word(unseen: str, wire: str) -> None:
     def text_of(*words: str) -> str:
         chunks = [line(word) for word in words] if wire == "ollama" else [*map(said, words)]
         end = [line("", "stop")] if wire == "ollama" else [ended("stop")]

@@ -43,7 +43,7 @@ _ARGUMENT = re.compile(  # Kimi K3
 )
 _TOOL = re.compile(r'tool="([^"]+)"')
 _PREFIXES = re.compile(r"\]<\]minimax\[>\[|(?:(?<=<)|(?<=</))(?:longcat_|xai:)")
-"""What MiniMax M3, LongCat and Grok write before, or in, each of their tags."""
+"""Prefixes that MiniMax M3, LongCat and Grok write before, or in, each of their tags."""
 _QUOTED = re.compile(r'<\|"\|>(.*?)<\|"\|>|<escape>(.*?)<escape>', re.DOTALL)
 _BARE_KEY = re.compile(r'([{,]\s*)([A-Za-z_][\w-]*)\s*:(?=\s*["\d\-{\[tfn])')
 _TAG = re.compile(r"</?[^<>]*>")
