@@ -120,6 +120,9 @@ async def test_no_page_has_a_button_that_a_viewer_may_not_press(console: Console
     for name in PAGES:
         await page.goto(f"{console.url}/ai-compute/{name}")
         await expect(page.get_by_role("heading").first).to_be_visible()
+        if name == "connections":
+            await expect(page.get_by_role("link", name="server-")).to_have_count(1)
+        await expect(page.locator("main .waiting")).to_have_count(0)
         buttons = page.locator("main").get_by_role("button")
         shown = [text.strip() for text in await buttons.all_inner_texts()]
         assert [text for text in shown if not text.endswith("Sort by")] == [], name

@@ -250,7 +250,13 @@ TOKENS = [
 
 @pytest.mark.parametrize("token", TOKENS)
 def test_a_token_at_the_end_is_not_spoken(token: str) -> None:
-    assert filtered(ANSWER + token).words == ANSWER
+    assert filtered(ANSWER + token).words.rstrip() == ANSWER
+
+
+def test_the_token_of_a_line_break_parts_two_words() -> None:
+    assert filtered("We open at nine.<0x0A>We close at five.").words == (
+        "We open at nine. We close at five."
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ from llm_router.types import ChatRequest
 
 _TRIGGER = re.compile("[<\\[\\]{`◁✿=【\ue200]")
 """The first characters of marks. Text without them is words, which one search finds."""
+_SPACES = frozenset({"<0x09>", "<0x0a>", "<0x0d>", "<0x20>"})
+"""Tokens of bytes that part two words."""
 _BLANK = re.compile(r"\s*")
 _BEGINS_CALL = re.compile(r"[\"'](?:arguments|parameters|args)[\"']\s*:")
 _JSON = ("{", "[{", "```")
@@ -195,7 +197,7 @@ class MachineTextFilter:
             out.words.append(text[:place])
             return self._open(marker, text, (place, end), out)
         if token := OTHER_TOKENS.match(text, place):
-            out.words.append(text[:place])
+            out.words.append(text[:place] + (" " if token[0].lower() in _SPACES else ""))
             return text[token.end() :]
         begins = begins_call(tail, self._heads)
         if begins:
