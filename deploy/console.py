@@ -1,6 +1,7 @@
 """Prints the progress of set-up: a line for each step, and the end of a failed step's log."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def step(title: str, progress: Callable[[], str] = str) -> Iterator[Step]:
 
     The moving line shows what `progress` returns, which is called in a thread.
     """
-    name = "-".join(title.lower().split())
+    name = "-".join(re.findall(r"\w+", title.lower()))
     # Of this checkout: another's set-up, at the same time, would remove the reason for a failure.
     log = paths.logs_folder(f"setup-{zlib.crc32(bytes(paths.ROOT)):08x}") / f"{name}.log"
     log.unlink(missing_ok=True)

@@ -197,13 +197,16 @@ def test_only_a_failed_steps_log_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with console.step("Good work") as good:
+    with console.step("Good work/of all") as good:
         good.run([sys.executable, "-c", ""], remedy="none")
     with pytest.raises(console.StepError), console.step("Bad work") as bad:
         bad.run([sys.executable, "-c", "raise SystemExit(1)"], remedy="none")
     assert not good.log.exists()
     assert bad.log.exists()
-    assert capsys.readouterr().out.splitlines()[:2] == ["Good work ...", "Good work: done in 0 s"]
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "Good work/of all ...",
+        "Good work/of all: done in 0 s",
+    ]
 
 
 def test_the_cache_follows_xdg_but_only_by_an_absolute_path() -> None:
