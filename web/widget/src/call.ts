@@ -115,12 +115,14 @@ export class Call {
     return this.#phase === "listening" || this.#phase === "thinking" || this.#phase === "speaking";
   }
 
-  /** Joins the room. Never throws: an error ends the call with a notice. */
-  async open(): Promise<void> {
+  /** Joins the room once an earlier call is `left`. Never throws: an error ends the call with a notice. */
+  async open(left: Promise<void> | null): Promise<void> {
     this.#events.phase("connecting");
     // At once: what is said while the call connects is recorded for the agent.
     if (this.#voice) void this.setMicrophone(true);
     try {
+      await left;
+      if (this.#over) return;
       const access = await requestToken(this.#door);
       if (this.#over) return;
       this.#continuation = access.continuation;

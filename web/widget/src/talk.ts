@@ -51,6 +51,8 @@ export class Talk {
     () => this.#call !== null && this.#text !== null && this.#microphone === "on",
   );
   #call: Call | null = null;
+  /** Fulfilled once the call before is over at the server, too. */
+  #leaving: Promise<void> | null = null;
   #calls = 0;
   #phase: Phase = "idle";
   #microphone: Microphone = "off";
@@ -323,7 +325,8 @@ export class Talk {
       this.#onPhase("ended");
       return;
     }
-    void this.#call.open();
+    // The agent of the last call closes its room, which would end this one as well.
+    void this.#call.open(this.#leaving);
   }
 
   #events(): CallEvents {
@@ -361,7 +364,8 @@ export class Talk {
     this.#wait = null;
     this.#meters.stop();
     this.#write(finalize(this.#messages));
-    void this.#text?.skip().then(() => nextPending(this.#messages) && this.#begin());
+    this.#leaving = this.#text?.skip() ?? null;
+    void this.#leaving?.then(() => nextPending(this.#messages) && this.#begin());
     this.#askRating();
   }
 

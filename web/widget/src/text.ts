@@ -41,6 +41,8 @@ const START = "0.0";
 const AGAIN_MS = [250, 500, 1_000, 2_000, 4_000, 8_000];
 /** Tries to send a message while another one is being answered, or while a call ends. */
 const MOST_WAITS = 40;
+/** The same for a call that the visitor has just left. */
+const LEAVE_WAITS = 12;
 /** The longest time (ms) that the server may ask for between two tries. */
 const LONGEST_WAIT_MS = 60_000;
 const MESSAGE_ID_BYTES = 12;
@@ -148,11 +150,15 @@ export class TextTalk {
     }
   }
 
-  /** Reads what was said in a call, which the page has shown already. */
+  /** Reads what was said in a call, which the page has shown already, until the conversation is in writing. */
   async skip(): Promise<void> {
-    this.#isSilent = this.#isCallShown = true;
-    await this.follow();
-    this.#isSilent = false;
+    for (let tries = 0; tries < LEAVE_WAITS; tries += 1) {
+      this.#isSilent = this.#isCallShown = true;
+      await this.follow();
+      this.#isSilent = false;
+      if (this.#state !== "agent") return;
+      await pause(waitAfter(null, AGAIN_MS[0]));
+    }
   }
 
   /**

@@ -16,6 +16,7 @@ class RoomOfNone {
   readonly microphone = { hold: () => undefined };
   readonly continuation = "continuation";
   ready = false;
+  isOpen = false;
 
   constructor(
     readonly door: { readonly conversation?: string },
@@ -26,8 +27,10 @@ class RoomOfNone {
     RoomOfNone.made.push(this);
   }
 
-  async open(): Promise<void> {
+  async open(left: Promise<void> | null): Promise<void> {
     this.events.phase("connecting");
+    await left;
+    this.isOpen = true;
   }
 
   async send(text: string): Promise<void> {
@@ -245,6 +248,25 @@ test("a message that waits is not sent once everything is deleted", async () => 
   await until(() => shown().includes("Answer to Good day"));
   expect(messages().slice(before)).toEqual(["Good day"]);
   expect(shown()).toEqual(["Good day", "Answer to Good day"]);
+});
+
+test("a call that is begun right after another one joins its room once that is over at the server", async () => {
+  const talking = talk();
+  const first = await called();
+  first.come();
+  const usual = fetch;
+  let state = "agent";
+  vi.stubGlobal("fetch", async (url: string, options: RequestInit = {}) =>
+    url.includes("/events") ? new Response(END.replace("text", state)) : usual(url, options),
+  );
+  talking.hangUp();
+  const second = await called();
+  const reads = vi.fn(fetch);
+  vi.stubGlobal("fetch", reads);
+  await until(() => reads.mock.calls.length > 1);
+  expect([first.isOpen, second.isOpen]).toEqual([true, false]);
+  state = "text";
+  await until(() => second.isOpen);
 });
 
 test("half an emoji is no reason not to send the rest", async () => {

@@ -184,11 +184,18 @@ test("a message says how far the page has read, so that what another tab has sai
   expect([...seen.segments.values()].map((segment) => segment.text)).toEqual(["Hi?", "Else?", "When?"]);
 });
 
-test.each([
-  ["may still be stored", events(END.replace('"text"', '"agent"'))],
-  ["could not be read", lost],
-])("words of a call that %s are not shown again with the next message", async (_, read) => {
-  const { text, seen } = talk(await serve(read, events(item(9, "user", "Hi?", "m-1"), END), events(item(10, "user", "When?", "m-2"), END)));
+test("words of a call that are stored after its end are not shown again", async () => {
+  const inCall = END.replace('"text"', '"agent"');
+  const { text, seen } = talk(await serve(events(inCall), events(item(8, "agent", "Goodbye."), inCall), events(END), events(item(9, "user", "Hi?", "m-1"), END)));
+  await text.token();
+  await text.skip();
+  await text.send("m-1", "Hi?");
+  expect(posted()[0]?.headers["last-event-id"]).toBe("8.0");
+  expect([...seen.segments.values()].map((segment) => segment.text)).toEqual(["Hi?"]);
+});
+
+test("words of a call that could not be read are not shown again with the next message", async () => {
+  const { text, seen } = talk(await serve(lost, events(item(9, "user", "Hi?", "m-1"), END), events(item(10, "user", "When?", "m-2"), END)));
   await text.token();
   const skipping = text.skip();
   await until(() => asked.some(({ path }) => path.includes("/events")));
