@@ -96,10 +96,10 @@ def load_other_engines(settings: Settings, loaded: Settings, engines: Engines) -
             try:
                 return load(settings)
             except ConfigurationError as error:
-                _logger.error("the usual engine takes a call: %s", error)  # noqa: TRY400  the message says it all
+                _logger.error("a call uses the usual engine: %s", error)  # noqa: TRY400  the message says it all
             except Exception as error:  # noqa: BLE001  a vendor's own: the usual engine beats no call
                 kind = type(error).__name__
-                _logger.error("the usual engine takes a call: %s raised %s", name, kind)  # noqa: TRY400  its message may hold a key
+                _logger.error("a call uses the usual engine: %s raised %s", name, kind)  # noqa: TRY400  its message may hold a key
         return getattr(engines, name)
 
     return Engines(

@@ -142,7 +142,7 @@ async def _known_assistants(settings: Settings) -> KnownAssistants:
     try:
         return await load_assistants(settings)
     except ConfigurationError as error:
-        _logger.error("calls have only stored assistants: %s", error)  # noqa: TRY400  the message says it all
+        _logger.error("only stored assistants are used: %s", error)  # noqa: TRY400  the message says it all
         return await assistants.load_known(store_options(settings), None, {})
 
 

@@ -283,7 +283,8 @@ class WorkerSettings(Section):
     """OTLP/HTTP collector for the traces of all processes, such as http://127.0.0.1:4318. They hold
     no words of a call. Empty: no traces."""
     log_level: LogLevel = "INFO"
-    """Log level of the worker and the HTTP process: DEBUG, INFO, WARNING or ERROR."""
+    """Log level of the worker and the HTTP process: DEBUG, INFO, WARNING or ERROR. DEBUG also logs
+    the words and numbers of callers."""
     log_format: LogFormat = "auto"
     """Lines of the logs: json, one object each; text; or auto: text on a terminal, else json."""
 

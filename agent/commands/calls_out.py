@@ -39,8 +39,8 @@ async def call(
         typer.Option(metavar="NAME=VALUE", help="Value for {{NAME}} in its instructions."),
     ] = None,
     voicemail: Annotated[str, typer.Option(help="Words to leave on a machine.")] = "",
-    key: Annotated[str, typer.Option(help="Idempotency key: once more is no new call.")] = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Show how far it is, to its end.")] = False,
+    key: Annotated[str, typer.Option(help="Idempotency key: used again, it calls once.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Show its progress until it ends.")] = False,
     within: Annotated[
         int, typer.Option(min=1, max=1_440, help="Minutes in which it must be dialed.")
     ] = 10,

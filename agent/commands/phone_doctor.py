@@ -20,7 +20,7 @@ async def doctor(
         str, typer.Option(metavar="NUMBER", help="Number to call; without it, the file's first.")
     ] = "",
     calling: Annotated[
-        str, typer.Option(metavar="NUMBER", help="Number to call from, as rules may ask for one.")
+        str, typer.Option(metavar="NUMBER", help="Number to call from, if a rule needs one.")
     ] = "",
     no_call: Annotated[
         bool, typer.Option("--no-call", help="Place no call: only say what would take it.")

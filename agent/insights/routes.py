@@ -111,7 +111,7 @@ async def _key_name(deps: Services, request: Request, token: str) -> str:
     key = await find_key(deps, token, client)
     await admit(deps, key, request.scope["path"])
     if key.actor(origin=client).role == "viewer":
-        raise ForbiddenError("a viewer's key reports no sessions: make one with the role worker")
+        raise ForbiddenError("a viewer's key may not report sessions: use one of the role worker")
     return f"key {key.id}"
 
 

@@ -356,7 +356,7 @@ class Dialer:
         try:
             await self.hang_up(call, outcome.replace("_", " "))
         except LiveKitError as error:
-            _logger.warning("room %s is left to itself: %s", call.room, error)
+            _logger.warning("room %s could not be closed: %s", call.room, error)
 
     async def _settle(
         self, call: PlannedCall, outcome: PlanOutcome, reason: str, *, may_retry: bool = False

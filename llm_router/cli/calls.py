@@ -27,7 +27,7 @@ async def list_(
     caller: Annotated[str, typer.Option(help="Hash of the caller's address or number.")] = "",
     text: Annotated[str, typer.Option(help="Text that occurs in what was said.")] = "",
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin, as 2026-05-04T09:30:00Z.")
+        str | None, typer.Option(metavar="TIME", help="Earliest begin: 2026-05-04T09:30:00Z.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="Most calls that are listed.")] = 50,
 ) -> None:

@@ -61,8 +61,8 @@ async def _run(
         from llm_router.tui.app import ChatApp  # noqa: PLC0415  an extra, and slow to import
     except ModuleNotFoundError as error:
         raise CommandError(
-            f"the package {error.name!r} is missing: `make install-frontend` in a checkout, else"
-            " pip install 'patchbay-router[terminal]'"
+            f"the package {error.name!r} is missing: run `make install-frontend` in a checkout, or"
+            " pip install './llm_router[terminal]' there"
         ) from error
     from llm_router.cli.connect import open_api  # noqa: PLC0415  takes a second; --help skips it
     from llm_router.tui.conversation import Options  # noqa: PLC0415

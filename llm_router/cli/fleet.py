@@ -18,7 +18,7 @@ Name = Annotated[
 ]
 Region = Annotated[str | None, typer.Option(help="Region; by default that of the environment.")]
 Endpoint = Annotated[
-    str | None, typer.Option(metavar="URL", help="Address of EC2's API, where it is another one.")
+    str | None, typer.Option(metavar="URL", help="Address of EC2's API, if not AWS's own.")
 ]
 
 

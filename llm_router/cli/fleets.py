@@ -120,7 +120,7 @@ def _cloud(region: str | None, endpoint: str | None) -> Any:
         from llm_router.fleet.ec2 import open_ec2  # noqa: PLC0415  its library is an extra
     except ImportError as error:
         raise CommandError(
-            f"a fleet needs {error.name}, which is not installed: run EXTRAS=fleet make setup, or"
-            ' pip install "patchbay-router[fleet]"'
+            f"a fleet needs {error.name}, which is not installed: in a checkout, run EXTRAS=fleet"
+            " make setup, or pip install './llm_router[fleet]'"
         ) from error
     return open_ec2(region=region, endpoint=endpoint)

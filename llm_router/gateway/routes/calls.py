@@ -180,7 +180,7 @@ async def get_supervisor(deps: Deps) -> CallSupervisor:
         raise Problem(
             503,
             "no-voice-server",
-            "This process does not reach the voice server: ask the HTTP process of the calls.",
+            "This process does not reach LiveKit: ask the HTTP process (`python -m agent.api`).",
         )
     return deps.supervisor
 
