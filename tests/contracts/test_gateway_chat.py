@@ -34,6 +34,7 @@ LOCAL = ("127.0.0.0/8",)
 WORDS = "".join(Script().words)
 QUESTION: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}]}
 COMPLETIONS = "/v1/chat/completions"
+PARAMETERS = {"type": "object", "properties": {"a": {"type": "integer"}}}
 _FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
 
@@ -224,7 +225,7 @@ async def test_the_id_of_a_reply_is_in_the_log_and_no_word_of_it(
 
 async def test_the_requests_own_fields_reach_the_server(gateway: Gateway) -> None:
     call = ToolCall("call_1", "lookup", '{"a": 1}')
-    tool = {"type": "function", "function": {"name": "lookup", "parameters": {"type": "object"}}}
+    tool = {"type": "function", "function": {"name": "lookup", "parameters": PARAMETERS}}
     fields = {
         "tools": [tool], "tool_choice": "required", "parallel_tool_calls": False, "seed": 4,
         "stop": ["END"], "temperature": 0.5, "max_completion_tokens": 9, "top_k": 3,
