@@ -14,12 +14,10 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_only
 
-from llm_router.clock import SystemClock
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.store.line import Line
 
@@ -37,9 +35,6 @@ _POOL_SIZE = 5
 _ANSWER_WITHIN = 4.0
 """Seconds that PostgreSQL may take to accept a connection, to give a transaction one, and for each
 statement."""
-_TRUSTED = 5.0
-"""Seconds after its last transaction for which a connection that is not closed counts as alive."""
-_USED = "used"
 _FAREWELL = 0.2
 """Seconds for which the end of a connection waits for PostgreSQL's answer."""
 _ERRORS = (
@@ -251,8 +246,9 @@ def _engine(
         "max_overflow": max_connections - pool_size,
     }
     if url.drivername.startswith("postgresql"):
-        engine = create_async_engine(
+        return create_async_engine(
             url,
+            pool_pre_ping=True,  # so that a restart of the server fails no request
             connect_args={
                 "connection_class": _PostgresConnection,
                 "timeout": answer_within or _ANSWER_WITHIN,
@@ -261,9 +257,6 @@ def _engine(
             },
             **common,
         )
-        event.listen(engine.sync_engine, "checkin", _note_use)
-        event.listen(engine.sync_engine, "checkout", _check_alive)
-        return engine
     path = Path(url.database or "")
 
     async def connect() -> aiosqlite.Connection:
@@ -280,29 +273,6 @@ def _engine(
     engine = create_async_engine(url, async_creator=connect, **common)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
-
-
-def _note_use(_: object, record: ConnectionPoolEntry) -> None:
-    record.info[_USED] = SystemClock().now()
-
-
-def _check_alive(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
-    """Has the pool open new connections if the server ended this one, so that a restart of it fails
-    no transaction.
-
-    A connection that was used a moment ago is known to be closed without asking: what the pool
-    would ask by itself before each transaction takes as long as a short one.
-    """
-    now = SystemClock().now()
-    try:
-        if now - record.info.get(_USED, now) > _TRUSTED:
-            connection.ping()
-    except Exception as error:
-        if connection.driver_connection.is_closed():
-            raise InvalidatePoolError from error
-        raise
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError
 
 
 def _begin(connection: SyncConnection) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import aclosing, closing, nullcontext, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -290,37 +289,3 @@ async def test_a_write_to_postgresql_that_may_be_lost_waits_for_no_disk(
 
         assert await synchronous(is_passing=True) == "off"
         assert await synchronous(is_passing=False) == "on"
-
-
-async def _driver(database: Database) -> Any:
-    """Returns the driver's connection that the next transaction gets."""
-    async with database.reading() as db:
-        return (await db.get_raw_connection()).driver_connection
-
-
-@pytest.mark.parametrize(("trusted", "asked"), [(60.0, 0), (-1.0, 1)])
-async def test_only_a_connection_that_was_not_used_for_a_while_is_asked_whether_it_lives(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, trusted: float, asked: int
-) -> None:
-    monkeypatch.setattr("llm_router.store.database._TRUSTED", trusted)
-    statements: list[str] = []
-    async with opened(await postgres.new()) as database:
-        (await _driver(database)).add_query_logger(lambda query: statements.append(query.query))
-        await write(database, "SELECT 1")
-    assert statements.count(";") == asked
-    assert len([one for one in statements if one.startswith("BEGIN")]) == 1 + asked
-
-
-@pytest.mark.parametrize("trusted", [60.0, -1.0])
-async def test_a_connection_that_the_server_has_ended_fails_no_transaction(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, trusted: float
-) -> None:
-    monkeypatch.setattr("llm_router.store.database._TRUSTED", trusted)
-    async with opened(await postgres.new()) as database:
-        ended = asyncio.Event()
-        driver = await _driver(database)
-        driver.add_termination_listener(lambda _: ended.set())
-        await postgres.execute(f"SELECT pg_terminate_backend({driver.get_server_pid()})")
-        await ended.wait()
-        await write(database, "SELECT 1")
-        assert await _driver(database) is not driver
