@@ -394,7 +394,7 @@ async def _take_over(calls: CallStore, call: StartedCall) -> Resumption | None:
         call.ctx.room.name,
         call.dispatch,
         SystemClock(),
-        greeting=phrases.pick("greeting", first, 0) if greeting is None else greeting,
+        greeting=phrases.pick("greeting", first, 0) if greeting is None else filled(call, greeting),
         phrase=lambda occasion, language: phrases.pick(occasion, language or first, 0),
     )
     return after(said, taken)

@@ -1,0 +1,52 @@
+"""A later agent of a call that is placed finishes its greeting, and listens for machines."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+from agent.call_start import StartedCall
+from agent.dispatch import Dispatch, Outgoing
+from agent.job import _take_over
+from llm_router.routing.phrases import Phrases
+from llm_router.store.calls import CallStore
+from llm_router.voice.calls import Call, CallItem
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CALL = Call(
+    id="c", room="phone-out-1", job="j", worker="w", last_beat=NOW, started_at=NOW, updated_at=NOW
+)
+
+
+def taken_over(outgoing: Outgoing) -> StartedCall:
+    """Returns a call that was placed, as its second agent has it."""
+    settings = {"agent_language": "en", "agent_greeting": "Hello {{name}}, are you well?"}
+    parts: dict[str, Any] = {
+        "trial": None,
+        "dispatch": Dispatch(epoch=2, outgoing=outgoing),
+        "resources": SimpleNamespace(phrases=Phrases({})),
+        "settings": SimpleNamespace(**settings),
+        "ctx": SimpleNamespace(room=SimpleNamespace(name=CALL.room)),
+    }
+    return cast("StartedCall", SimpleNamespace(**parts))
+
+
+class Calls:
+    """The store of a call whose first agent has voiced words of its greeting."""
+
+    def __init__(self, voiced: str) -> None:
+        self.voiced = voiced
+
+    async def history(self, room: str) -> tuple[Call, list[CallItem]]:
+        return replace(CALL, room=room, epoch=2, voiced=self.voiced), []
+
+    async def append(self, *_: object) -> int:
+        return 1
+
+
+async def test_a_later_agent_of_a_call_out_finishes_the_greeting_with_its_names() -> None:
+    call = taken_over(Outgoing(variables={"name": "Ann"}))
+    for voiced, rest in (("", "Hello Ann, are you well?"), ("Hello Ann,", "are you well?")):
+        found = await _take_over(cast("CallStore", Calls(voiced)), call)
+        assert found
+        assert found.opening == rest
