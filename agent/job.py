@@ -130,9 +130,10 @@ async def _converse(
     transfers = transfers_of(call, session, log)
     tools = _tools_of(call, keys, messages, transfers, partial(say_goodbye, session))
     stack.push_async_callback(tools.aclose)
-    callee = callee_of(call, llm, log)
+    callee = callee_of(call, llm, log, resumption)
     if callee:
         stack.push_async_callback(callee.aclose)
+        resumption = None  # nobody was met: it greets whom it finds to be a person
     assistant = _make_agent(call, tools, caller, languages, resumption, callee=callee)
     stack.push_async_callback(receive_whispers(call, assistant).aclose)
     line = Line(session, ctx.room)

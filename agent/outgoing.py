@@ -8,6 +8,7 @@ from agent.call_log import CallLog
 from agent.call_start import StartedCall
 from agent.phone.callee import Callee
 from agent.phone.schedule import ANSWERED_BY
+from agent.survival.restore import Resumption
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.voice.phone.plan import fill
 
@@ -21,13 +22,16 @@ def filled(call: StartedCall, words: str) -> str:
     return fill(words, outgoing.variables) if outgoing else words
 
 
-def callee_of(call: StartedCall, model: RouterLLM, log: CallLog) -> Callee | None:
+def callee_of(
+    call: StartedCall, model: RouterLLM, log: CallLog, resumption: Resumption | None
+) -> Callee | None:
     """Makes what finds out who answers; None: nothing is to be found out.
 
-    A later agent of the call goes on with the party that the first one has met.
+    A later agent of the call goes on with the party that an earlier one has met, if any has.
     """
     outgoing = call.dispatch.outgoing
-    if outgoing is None or not outgoing.detect_machine or call.dispatch.epoch > 1:
+    has_met = resumption is not None and not resumption.is_first
+    if outgoing is None or not outgoing.detect_machine or has_met:
         return None
 
     def on_found(answered_by: str) -> None:

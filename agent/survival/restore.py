@@ -26,7 +26,7 @@ class Resumption:
     unfinished. `half`: the voiced half of a reply, to be stored as an item. `lost`: tools that ran
     as the agent died, with that as their outcome, to be stored after it.
     `so_far`: the part of its limits that the call has used. `language`: the one that the caller has
-    changed to; empty: none.
+    changed to; empty: none. `is_first`: neither side has said a word yet, as far as is known.
     """
 
     context: llm.ChatContext
@@ -37,6 +37,7 @@ class Resumption:
     lost: Sequence[Mapping[str, Any]] = ()
     so_far: CallSoFar = field(default_factory=CallSoFar)
     language: str = ""
+    is_first: bool = False
 
 
 def resume(
@@ -65,7 +66,11 @@ def resume(
         history += _said_half(begun, is_last=False)
         opening = greeting if rest is None else rest
         return Resumption(
-            context=llm.ChatContext(history), opening=opening, in_history=True, half=call.voiced
+            context=llm.ChatContext(history),
+            opening=opening,
+            in_history=True,
+            half=call.voiced,
+            is_first=not begun,
         )
     history += _said_half(begun, is_last=not lost)
     for tool in lost:

@@ -45,7 +45,9 @@ async def take_over(
     if found is None:
         is_new = not dispatch.planned and not dispatch.lost_at
         opening = greeting if is_new else "" if dispatch.planned else phrase("away", "")
-        return Resumption(context=llm.ChatContext.empty(), opening=opening, in_history=is_new)
+        return Resumption(
+            context=llm.ChatContext.empty(), opening=opening, in_history=is_new, is_first=is_new
+        )
     call, items = found
     if call.epoch > dispatch.epoch:
         raise StaleError
@@ -60,7 +62,9 @@ async def take_over(
     )
     if dispatch.returned:
         back = phrase("supervision.back", language)
-        resumption = replace(resumption, opening=back, in_history=True, owes_reply=False)
+        resumption = replace(
+            resumption, opening=back, in_history=True, owes_reply=False, is_first=False
+        )
     now = utc_now(clock)
     if left := left_items(resumption.half, resumption.lost, dispatch.epoch, now):
         await _store(calls, call.id, left, now)

@@ -5,9 +5,14 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+from livekit.agents import llm
+
 from agent.call_start import StartedCall
 from agent.dispatch import Dispatch, Outgoing
 from agent.job import _take_over
+from agent.outgoing import callee_of
+from agent.survival.restore import Resumption
 from llm_router.routing.phrases import Phrases
 from llm_router.store.calls import CallStore
 from llm_router.voice.calls import Call, CallItem
@@ -20,7 +25,11 @@ CALL = Call(
 
 def taken_over(outgoing: Outgoing) -> StartedCall:
     """Returns a call that was placed, as its second agent has it."""
-    settings = {"agent_language": "en", "agent_greeting": "Hello {{name}}, are you well?"}
+    settings: dict[str, Any] = {
+        "agent_language": "en",
+        "agent_greeting": "Hello {{name}}, are you well?",
+        "vad_min_silence": 0.25,
+    }
     parts: dict[str, Any] = {
         "trial": None,
         "dispatch": Dispatch(epoch=2, outgoing=outgoing),
@@ -42,6 +51,20 @@ class Calls:
 
     async def append(self, *_: object) -> int:
         return 1
+
+
+MET = Resumption(context=llm.ChatContext.empty())
+
+
+@pytest.mark.parametrize(
+    ("resumption", "listens"), [(None, True), (replace(MET, is_first=True), True), (MET, False)]
+)
+async def test_a_later_agent_listens_for_a_machine_unless_one_before_has_met_the_party(
+    resumption: Resumption | None, *, listens: bool
+) -> None:
+    call = taken_over(Outgoing(voicemail="Bye."))
+    never: Any = None  # neither the model nor the log is asked before somebody answers
+    assert (callee_of(call, never, never, resumption) is not None) is listens
 
 
 async def test_a_later_agent_of_a_call_out_finishes_the_greeting_with_its_names() -> None:

@@ -315,6 +315,18 @@ def test_the_rest_of_a_greeting_is_found_by_its_words(voiced: str, rest: str) ->
     assert found.opening.split() == rest.split()
 
 
+@pytest.mark.parametrize(
+    ("voiced", "items", "is_first"),
+    [("", [], True), ("Hel", [], False), ("", [said("user", "Hi")], False)],
+)
+def test_an_agent_that_is_the_first_to_be_met_knows_so(
+    voiced: str, items: list[CallItem], *, is_first: bool
+) -> None:
+    left = replace(CALL, voiced=voiced)
+    found = resume(left, items, gap=1.0, greeting=HELLO, apology=SORRY)
+    assert found.is_first is is_first
+
+
 def test_a_second_death_in_the_same_reply_leaves_both_halves() -> None:
     half = replace(said("assistant", "We open at", interrupted_at=3), id=half_item_id(2))
     call = replace(CALL, voiced=" nine and")
