@@ -101,8 +101,7 @@ class Voicemail(Agent):
         self._recording: Recording | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_ended_by_key = False
-        self._storing = asyncio.Lock()
-        self._is_stored: bool | None = None
+        self._storing: asyncio.Task[bool | None] | None = None
 
     async def on_enter(self) -> None:
         self.session.on("user_input_transcribed", self._on_words)
@@ -186,18 +185,21 @@ class Voicemail(Agent):
             self._dictation.voice(self._clock.now(), is_speaking=is_speaking)
 
     async def _store(self) -> bool | None:
-        """Stores the message once, and returns whether it is stored; None: there is none."""
-        async with self._storing:
-            dictation, self._dictation = self._dictation, None
-            if dictation is None:
-                return self._is_stored
-            text = dictation.text
-            is_message = bool(text) or dictation.voiced(self._clock.now()) >= _VOICED
-            if self._recording:
-                await self._recording.aclose(keep=is_message)
-            if is_message:
-                self._is_stored = await self._take(text)
-        return self._is_stored
+        """Stores the message once, and returns whether it is stored; None: there is none.
+
+        Where it is cancelled, the message is stored all the same, and the next call waits for that.
+        """
+        dictation, self._dictation = self._dictation, None
+        if dictation:
+            self._storing = asyncio.create_task(self._keep(dictation), name="store a message")
+        return await asyncio.shield(self._storing) if self._storing else None
+
+    async def _keep(self, dictation: Dictation) -> bool | None:
+        text = dictation.text
+        is_message = bool(text) or dictation.voiced(self._clock.now()) >= _VOICED
+        if self._recording:
+            await self._recording.aclose(keep=is_message)
+        return await self._take(text) if is_message else None
 
     async def _take(self, text: str) -> bool:
         envelope = self._envelope

@@ -51,6 +51,19 @@ class Box:
         self.taken.append(message)
 
 
+class SlowBox(Box):
+    """Takes a second for each message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun = asyncio.Event()
+
+    async def take(self, message: Message) -> None:
+        self.has_begun.set()
+        await SystemClock().sleep(1)
+        await super().take(message)
+
+
 class Voice:
     """A voice without end: a second of sound at a time."""
 
@@ -183,6 +196,19 @@ def test_a_caller_who_hangs_up_in_mid_sentence_has_left_their_words() -> None:
             call.words("This is Ada.")
             call.words("My number", is_final=False)
         assert [message.text for message in call.box.taken] == ["This is Ada. My number"]
+
+    play(scene)
+
+
+def test_a_caller_who_hangs_up_while_their_message_is_stored_has_left_it() -> None:
+    async def scene() -> None:
+        box = SlowBox()
+        async with answered(box) as call:
+            await call.until_beep()
+            call.words("Call me.")
+            call.press("#")
+            await box.has_begun.wait()
+        assert [message.text for message in box.taken] == ["Call me."]
 
     play(scene)
 
