@@ -26,6 +26,8 @@ _EVERY = 0.2
 """Seconds from one check to the next whether the message is over."""
 _SAID_WITHIN = 15.0
 """Seconds that a sentence, or the beep, may take."""
+_CHARACTERS = 8.0
+"""Characters that a slow voice says in a second."""
 _ONE_KEY = FieldRules(minimum=1, maximum=1, terminator="", first_within=3600.0, words_end=False)
 _TRIES = 3
 _STORED_WITHIN = 2.0
@@ -139,8 +141,9 @@ class Voicemail(Agent):
         usual = self._options.greeting or self._phrases.pick(
             "voicemail.greeting", self._language, 0
         )
-        greeting = session.say(again or usual, allow_interruptions=False)
-        await wait_until_said(greeting, _SAID_WITHIN)
+        first = again or usual
+        greeting = session.say(first, allow_interruptions=False)
+        await wait_until_said(greeting, _SAID_WITHIN + len(first) / _CHARACTERS)
         beep = session.say("", audio=_beep(), allow_interruptions=False, add_to_chat_ctx=False)
         await wait_until_said(beep, _SAID_WITHIN)
         self._begin(session)

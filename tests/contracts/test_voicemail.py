@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from livekit import rtc
 from livekit.agents import AgentSession, ConversationItemAddedEvent, StopResponse, llm
+from livekit.agents.voice import io
 
 from agent.budget import CallLimits
 from agent.guard import CallGuard
@@ -75,6 +76,25 @@ class Voice:
     async def aclose(self) -> None: ...
 
 
+class LongMouth(Mouth):
+    """Plays its first words for a minute, and all others at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_first = True
+
+    def flush(self) -> None:
+        if not (self.is_first and self._played):
+            super().flush()
+            return
+        io.AudioOutput.flush(self)
+        self.is_first = False
+        played, self._played = self._played, 0.0
+        asyncio.get_running_loop().call_later(
+            60, lambda: self.on_playback_finished(playback_position=played, interrupted=False)
+        )
+
+
 class PhoneCall:
     """A call that a voicemail answers."""
 
@@ -108,7 +128,10 @@ class PhoneCall:
 
 @asynccontextmanager
 async def answered(
-    box: Box, options: VoicemailOptions | None = None, earlier: str = ""
+    box: Box,
+    options: VoicemailOptions | None = None,
+    earlier: str = "",
+    mouth: Mouth | None = None,
 ) -> AsyncIterator[PhoneCall]:
     async with AgentSession[None](tts=ClickTTS(), vad=None) as session:
         room = rtc.EventEmitter[str]()
@@ -124,7 +147,7 @@ async def answered(
             earlier=earlier,
             voice=lambda _: Voice(),
         )
-        session.output.audio = Mouth()
+        session.output.audio = mouth or Mouth()
         await session.start(agent)
         try:
             yield PhoneCall(session, agent, room, box)
@@ -150,6 +173,17 @@ def test_a_message_is_stored_once_the_caller_is_silent_and_then_confirmed() -> N
             assert (message.contact, message.assistant) == ("+15550123", "shop")
             assert (message.id, message.room) == ("voicemail-RM_1", "phone-x")
             assert call.said == ["Please leave a message.", "It is noted."]
+
+    play(scene)
+
+
+def test_a_long_greeting_is_said_to_its_end_before_the_message_begins() -> None:
+    async def scene() -> None:
+        began = asyncio.get_running_loop().time()
+        long = VoicemailOptions(greeting="Good day. " * 90)
+        async with answered(Box(), long, mouth=LongMouth()) as call:
+            await call.until_beep()
+            assert asyncio.get_running_loop().time() - began >= 60
 
     play(scene)
 
