@@ -1,9 +1,11 @@
 """`keypad`: lets the model ask a caller by telephone for keys."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from livekit.agents import RunContext, StopResponse, function_tool
+from livekit.agents.llm import ToolResult
 from livekit.agents.voice import SpeechHandle
 from pydantic import Field
 
@@ -17,6 +19,9 @@ _MOST = 32
 _ONE_KEY = FieldRules(maximum=1, terminator="")
 _TRIES = 3
 """Times that a caller may type a number before the model goes on without it."""
+_CONFIRMED_WITH_WORDS = (
+    "Asked whether that is right, the caller answered with the words that they said next."
+)
 
 
 def create(context: ToolContext) -> Sequence[Tool]:
@@ -35,7 +40,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
         maximum: Annotated[int, Field(ge=1, le=_MOST)] = 20,
         secret: bool = False,
         confirm: bool = False,
-    ) -> str:
+    ) -> str | ToolResult:
         """Asks the caller to type a number on the telephone's keypad, and waits for it.
 
         Say nothing yourself before: this tool says the prompt. The hash key ends the number.
@@ -54,12 +59,16 @@ def create(context: ToolContext) -> Sequence[Tool]:
             raise ToolError("minimum is above maximum")
         rules = FieldRules(minimum=minimum, maximum=maximum)
         entry = await questions.number(run, prompt, rules, secret=secret, confirms=confirm)
-        if entry is None or entry.ending is not Ending.COMPLETE:
+        if entry is None or entry.ending in {Ending.NOTHING, Ending.TOO_SHORT}:
             return _unfinished(entry, rules)
-        if not secret:
-            return f"The caller typed: {entry.keys}"
-        put = context.secrets.put(name, entry.keys)
-        return f"The caller typed {len(entry.keys)} digits. Their name for other tools: {put}"
+        output = f"The caller typed: {entry.keys}"
+        if secret:
+            put = context.secrets.put(name, entry.keys)
+            output = f"The caller typed {len(entry.keys)} digits. Their name for other tools: {put}"
+        if entry.ending is Ending.COMPLETE:
+            return output
+        # The words are a turn of their own, which is answered.
+        return ToolResult(f"{output}\n{_CONFIRMED_WITH_WORDS}", reply_required=False)
 
     @function_tool
     async def ask_to_choose(run: RunContext[None], prompt: str, choices: list[str]) -> str:
@@ -106,11 +115,18 @@ class _Questions:
         secret: bool,
         confirms: bool,
     ) -> Entry | None:
-        """Returns a number; None: the caller has not confirmed what they typed."""
+        """Returns a number; None: the caller has not confirmed what they typed.
+
+        One that is read back and answered with words has these as its ending.
+        """
         for _ in range(_TRIES):
             entry = await self._read(run, prompt, rules)
-            is_whole = entry.ending is Ending.COMPLETE
-            if not is_whole or not confirms or await self._confirmed(run, entry.keys, secret):
+            if entry.ending is not Ending.COMPLETE or not confirms:
+                return entry
+            answer = await self._confirmation(run, entry.keys, secret=secret)
+            if answer.ending is Ending.SPOKEN:
+                return replace(entry, ending=Ending.SPOKEN)
+            if answer.keys == "1":
                 return entry
         return None
 
@@ -123,17 +139,20 @@ class _Questions:
                 return f"The caller chose {entry.keys}: {choices[int(entry.keys) - 1]}"
         return "The caller pressed only keys that stand for no choice."
 
-    async def _confirmed(self, run: RunContext[None], typed: str, secret: bool) -> bool:
+    async def _confirmation(self, run: RunContext[None], typed: str, *, secret: bool) -> Entry:
         occasion = "keypad.confirm_secret" if secret else "keypad.confirm"
         phrase = self._context.phrases.pick(occasion, self._context.language, 0)
         said = phrase.replace("{digits}", ", ".join(typed))
-        return (await self._read(run, said, _ONE_KEY)).keys == "1"
+        return await self._asked(run, said, _ONE_KEY)
 
     async def _read(self, run: RunContext[None], prompt: str, rules: FieldRules) -> Entry:
-        def say() -> SpeechHandle | None:
-            return run.session.say(prompt) if prompt.strip() else None
-
-        entry = await self._keys.read(rules, say)
+        entry = await self._asked(run, prompt, rules)
         if entry.ending is Ending.SPOKEN:
             raise StopResponse  # the words are a turn of their own
         return entry
+
+    async def _asked(self, run: RunContext[None], prompt: str, rules: FieldRules) -> Entry:
+        def say() -> SpeechHandle | None:
+            return run.session.say(prompt) if prompt.strip() else None
+
+        return await self._keys.read(rules, say)

@@ -67,9 +67,17 @@ class PhoneCall:
             self.room.emit("sip_dtmf_received", SimpleNamespace(participant=CALLER, digit=key))
 
     async def press_after(self, sentence: str, keys: str) -> None:
+        await self._hear(sentence)
+        self.press(keys)
+
+    async def speak_after(self, sentence: str, words: str) -> None:
+        await self._hear(sentence)
+        event = SimpleNamespace(transcript=words, is_final=True, language=None)
+        self.session.emit("user_input_transcribed", cast("Any", event))
+
+    async def _hear(self, sentence: str) -> None:
         while sentence not in self.said:
             await asyncio.get_running_loop().run_in_executor(None, lambda: None)
-        self.press(keys)
 
     async def reply_to(self, *pressed: tuple[str, str]) -> str:
         """Presses keys after sentences, and returns what the model says."""
@@ -147,6 +155,27 @@ async def test_a_number_is_read_back_digit_by_digit() -> None:
     async with calling(digits(minimum=2, maximum=2, confirm=True)) as call:
         await call.reply_to(("Your number?", "12"), ("I have 1, 2. Press one or two.", "1"))
         assert "The caller typed: 12" in call.history
+
+
+@pytest.mark.parametrize(
+    ("secret", "prompt", "known"),
+    [
+        (False, "I have 1, 2. Press one or two.", "The caller typed: 12"),
+        (True, "I have your digits. Press one or two.", "secret-pin-1"),
+    ],
+)
+async def test_a_number_that_is_confirmed_with_words_is_not_lost(
+    prompt: str, known: str, *, secret: bool
+) -> None:
+    ask = digits(name="pin", minimum=2, maximum=2, secret=secret, confirm=True)
+    async with calling(ask) as call:
+        async with asyncio.TaskGroup() as talking:
+            talking.create_task(call.press_after("Your number?", "12"))
+            talking.create_task(call.speak_after(prompt, "Yes."))
+            said = await reply_of(call.session)
+        assert "Thank you." not in said  # the words have the only reply
+        assert (await reply_of(call.session, "Yes.")).endswith("Thank you.")
+        assert known in call.history
 
 
 async def test_a_choice_is_named_and_a_wrong_key_asks_again() -> None:
