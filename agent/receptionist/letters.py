@@ -50,6 +50,8 @@ class Letters:
         self._on_taken = on_taken
         self._is_busy = False
         self._tries = 0
+        self._number = 0
+        self._last: Letter | None = None
         self.are_taken = False
 
     async def open(self) -> None:
@@ -80,7 +82,7 @@ class Letters:
         self._is_busy = True
         try:
             async with asyncio.timeout(_STORED_WITHIN):
-                await self._box.take(self._message(letter))
+                await self._box.take(await self._message(letter))
         except (StoreError, TimeoutError) as error:
             _logger.warning(
                 "a caller's message was not stored: %s", str(error) or "no answer in time"
@@ -92,10 +94,14 @@ class Letters:
         self._on_taken()
         return ""
 
-    def _message(self, letter: Letter) -> Message:
+    async def _message(self, letter: Letter) -> Message:
+        if letter != self._last:
+            self._last = letter
+            self._number += 1
         return Message(
-            # The same one for each try: what was stored after all is not stored twice.
-            id=f"{self._room.name}-queue",
+            # The same one for each try: what was stored after all is not stored twice. It has
+            # LiveKit's id of the room, whose name may have been that of an earlier call.
+            id=f"queue-{await self._room.sid}-{self._number}",
             room=self._room.name,
             assistant=self._assistant,
             contact=letter.contact,

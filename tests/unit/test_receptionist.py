@@ -1,19 +1,24 @@
 """The receptionist ends in time for the agent, leaves the queue behind, and serves all of it."""
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from livekit import rtc
 
 from agent.livekit_server import LiveKitUnavailableError
 from agent.receptionist.desk import Desk, DeskOptions, _Guest, until_done
+from agent.receptionist.letters import FAILED, METHOD, Letter, Letters
 from agent.receptionist.player import Player
 from agent.receptionist.queue import CallMark
 from agent.receptionist_process import Rooms
 from llm_router.clock import SystemClock
+from llm_router.errors import StoreError
 from llm_router.routing.phrases import Phrases
 from llm_router.testing.clock import ManualClock
+from llm_router.voice.messages import Message
 from tests.rooms import FakeRoom
 
 FIRST, SECOND, LAST = (bytes([number]) * 9600 for number in (1, 2, 3))
@@ -157,3 +162,64 @@ def test_a_caller_who_waits_is_not_given_up_because_the_receptionist_is_cut_off(
     ManualClock().run(main())
     [closed_at] = livekit.closed_at
     assert closed_at == pytest.approx(40.0, abs=1.5)
+
+
+class Opened(FakeRoom):
+    """A room whose name comes again, with LiveKit's id of the time that it is open."""
+
+    def __init__(self, room_id: str) -> None:
+        super().__init__()
+        self._id = room_id
+        self.methods: dict[str, Callable[[rtc.RpcInvocationData], Any]] = {}
+        self.local_participant = SimpleNamespace(
+            register_rpc_method=self.methods.__setitem__, set_attributes=self._show
+        )
+
+    @property
+    async def sid(self) -> str:
+        return self._id
+
+    async def _show(self, _: dict[str, str]) -> None: ...
+
+    async def leave_message(self, text: str) -> None:
+        payload = Letter(text=text).model_dump_json()
+        await self.methods[METHOD](rtc.RpcInvocationData("1", "visitor", payload, 5.0))
+
+
+class Box:
+    """Messages by their ids. The first answers of its store are lost."""
+
+    def __init__(self, *, lost: int = 0) -> None:
+        self.messages: dict[str, str] = {}
+        self._lost = lost
+
+    async def take(self, message: Message) -> None:
+        self.messages.setdefault(message.id, message.text)
+        if self._lost:
+            self._lost -= 1
+            raise StoreError("no answer")
+
+
+async def entered(box: Box, room_id: str) -> Opened:
+    room = Opened(room_id)
+    await Letters(room.room, box, "shop", SystemClock(), lambda: None).open()
+    return room
+
+
+async def test_a_later_call_in_a_room_of_the_same_name_leaves_a_message_of_its_own() -> None:
+    box = Box()
+    for room_id, text in [("RM_1", "Call Ann."), ("RM_2", "Call Ben."), ("RM_2", "Call Ben.")]:
+        room = await entered(box, room_id)
+        await room.leave_message(text)
+    assert [*box.messages.values()] == ["Call Ann.", "Call Ben."]
+
+
+async def test_a_message_that_is_sent_again_is_stored_once_and_an_edited_one_is_not_lost() -> None:
+    box = Box(lost=2)
+    room = await entered(box, "RM_1")
+    for text in ("Call Ann.", "Call Ann."):
+        with pytest.raises(rtc.RpcError) as refused:
+            await room.leave_message(text)
+        assert refused.value.code == FAILED
+    await room.leave_message("Call Ann at 5.")
+    assert [*box.messages.values()] == ["Call Ann.", "Call Ann at 5."]
