@@ -1,8 +1,9 @@
 """Stores sites, whose visitors may talk to an assistant, with the public key of each."""
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,7 @@ MOST_VERSIONS = 500
 """Changes of a site, the latest, among which its versions are found."""
 _S = sites.c
 _WHAT = "sites"
+_logger = logging.getLogger("llm_router")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,8 @@ class Sites:
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
         self._clock = clock or SystemClock()
+        self._unreadable: dict[str, str] = {}
+        """By the names of sites that `all` has left out: why."""
 
     async def find(
         self, actor: Actor, *, limit: int | None = 50, offset: int = 0
@@ -83,11 +87,19 @@ class Sites:
             return _stored(await self._row(db, name))
 
     async def all(self) -> tuple[StoredSite, ...]:
-        """Returns all sites, active or not, for the pages of their visitors."""
+        """Returns all sites, active or not, for the pages of their visitors.
+
+        One that this version cannot read is left out, and logged: it must not close the others.
+        """
         async with self._database.reading() as db:
             rows = (await db.execute(self._query())).mappings().all()
         # In a thread: a thousand records would hold up the calls of this process.
-        return await asyncio.to_thread(lambda: tuple(map(_stored, rows)))
+        found, unreadable = await asyncio.to_thread(_readable, rows)
+        for name, reason in unreadable.items():
+            if self._unreadable.get(name) != reason:  # they are read every few seconds
+                _logger.error("its visitors are refused: %s", reason)
+        self._unreadable = unreadable
+        return found
 
     async def add(self, actor: Actor, record: SiteRecord) -> StoredSite:
         """Adds a site with a new key."""
@@ -234,3 +246,14 @@ def _stored(row: RowMapping) -> StoredSite:
         updated_at=row["updated_at"],
         spent_today=row["spent_today"] or 0.0,
     )
+
+
+def _readable(rows: Sequence[RowMapping]) -> tuple[tuple[StoredSite, ...], dict[str, str]]:
+    """Returns the sites that can be read, and by the names of the others why they cannot."""
+    found, unreadable = [], {}
+    for row in rows:
+        try:
+            found.append(_stored(row))
+        except ConfigurationError as error:
+            unreadable[row["name"]] = str(error)
+    return tuple(found), unreadable

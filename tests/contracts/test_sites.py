@@ -3,11 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ForbiddenError, NotFoundError, StaleError, TakenError
 from llm_router.store.audit import read
 from llm_router.store.database import Database
+from llm_router.store.site_tables import sites as site_table
 from llm_router.store.sites import Sites, StoredSite
 from llm_router.store.usage import UsageLog, UsageRecord
 from llm_router.testing import ManualClock
@@ -93,6 +95,19 @@ async def test_the_cost_of_its_calls_counts_until_midnight(
     assert found.spent_today == 0.75
     clock.advance(86_400)
     assert (await sites.get(SYSTEM, "shop")).spent_today == 0.0
+
+
+async def test_a_site_that_a_later_version_has_stored_closes_no_other(
+    sites: Sites, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = await sites.add(SYSTEM, SHOP)
+    await sites.add(SYSTEM, SHOP.model_copy(update={"name": "blog"}))
+    newer = {"name": "blog", "origins": ["https://blog.example"], "colour": "red"}
+    async with database.writing() as db:
+        await db.execute(update(site_table).where(site_table.c.name == "blog").values(record=newer))
+    for _ in range(2):
+        assert await sites.all() == (shop,)
+    assert caplog.text.count("site 'blog': colour") == 1
 
 
 async def test_only_admins_may_read_or_change_sites_and_changes_are_audited(
