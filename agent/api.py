@@ -227,9 +227,7 @@ async def _running(
     ]
     lease = Lease(services.database, f"rooms of {name}", clock, _LEASE_LASTS)
     rooms = room_watch(steps, clock, lease)
-    dialing = planned_calls.running(
-        make_schedule(settings, services.database, livekit, rescuer, clock)
-    )
+    dialing = planned_calls.running(make_schedule(settings, services, livekit, rescuer, clock))
     works = side_by_side(background, watch, rooms, dialing)
     async with livekit, aclosing(rescuer), aclosing(supervision), works:
         yield

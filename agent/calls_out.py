@@ -1,6 +1,7 @@
 """Makes the dialer of planned calls from the settings and the telephone's file."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from agent.livekit_server import LiveKitServer
@@ -13,22 +14,21 @@ from agent.survival.rescuer import Rescuer
 from config.settings import Settings
 from llm_router.clock import Clock
 from llm_router.errors import ConfigurationError
+from llm_router.gateway.deps import Services
+from llm_router.management.assistant_names import unknown_assistants
 from llm_router.net.guard import AddressGuard
 from llm_router.settings.loading import environment
-from llm_router.store.calls import CallStore
-from llm_router.store.database import Database
 from llm_router.store.leases import Lease
-from llm_router.store.planned_calls import PlannedCalls
 
 _LEASE_LASTS = 15.0
 """Seconds after which another HTTP process dials, if this one has died."""
 
 
 def make_schedule(
-    settings: Settings, database: Database, livekit: LiveKitServer, rescuer: Rescuer, clock: Clock
+    settings: Settings, services: Services, livekit: LiveKitServer, rescuer: Rescuer, clock: Clock
 ) -> Schedule:
     """Makes the schedule of planned calls; while no trunk for calls out is set up, they wait."""
-    planned, calls = PlannedCalls(database, clock), CallStore(database)
+    planned, calls, database = services.planned_calls, services.calls, services.database
     deps = DialDeps(
         livekit=livekit,
         agent_name=settings.agent_name,
@@ -36,11 +36,22 @@ def make_schedule(
         calls=calls,
         planned=planned,
         clock=clock,
+        fault_of_assistant=partial(_fault_of_assistant, services),
     )
     guard = AddressGuard(allowed=settings.allowed_addresses)
     rules = RulesFile(settings.phone_file, environment(), guard)
     lease = Lease(database, "planned calls", clock, _LEASE_LASTS)
     return Schedule(planned, calls, Dialer(deps, rules.read), lease, clock)
+
+
+async def _fault_of_assistant(services: Services, name: str) -> str:
+    try:
+        unknown = await unknown_assistants([name], services.assistants, services.assistants_in_file)
+    except ConfigurationError as error:
+        return str(error)
+    if not unknown:
+        return ""
+    return f"there is no assistant {name!r} any more: store it again, or cancel the call"
 
 
 class RulesFile:

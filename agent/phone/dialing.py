@@ -47,6 +47,8 @@ _READY = frozenset({"listening", "idle", "thinking", "speaking"})
 """States of an agent whose session has begun."""
 _READY_WITHIN = 20.0
 _POLL = 0.25
+_ASK_AGAIN = timedelta(minutes=1)
+"""Time for which a call waits for a fault that is its own."""
 _SETTLES = 10.0
 """Seconds in which a telephone may still come into its room after LiveKit's answer was lost."""
 _JOIN_WITHIN = 120
@@ -69,6 +71,8 @@ class DialDeps:
     calls: CallPort
     planned: PlannedCalls
     clock: Clock
+    fault_of_assistant: Callable[[str], Awaitable[str]]
+    """Returns why no assistant of a name can speak; empty: one can. Raises StoreError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,7 @@ class Dialer:
         refusals = self._refusals.pop((call.id, last_room), _Refusals())
         way, *others = rules.ways[refusals.trunks :] or rules.ways[:1]
         try:
-            if await _is_forbidden(call.number, rules):
-                await self._settle(call, "blocked", "the number is not to be called")
+            if not await self._may_be_called(call, rules):
                 return False
             mark = mark_of(self._deps.agent_name)
             trunk_id = await self._deps.livekit.find_trunk(way.trunk, mark)
@@ -183,6 +186,24 @@ class Dialer:
             result = UNKNOWN  # it may have been answered, at an address that does not exist
         others = [] if has_rung else others
         return not result or await self._note_result(call, result, others, refusals)
+
+    async def _may_be_called(self, call: PlannedCall, rules: DialRules) -> bool:
+        """Returns whether to go on; else the call has ended, or waits and holds no other.
+
+        Raises UncertainError and StoreError.
+        """
+        if await _is_forbidden(call.number, rules):
+            await self._settle(call, "blocked", "the number is not to be called")
+            return False
+        if fault := await self._deps.fault_of_assistant(call.assistant):
+            await self._wait(call, "failed", fault)  # another one must not speak in its place
+            return False
+        return True
+
+    async def _wait(self, call: PlannedCall, outcome: PlanOutcome, reason: str) -> None:
+        after = put_off(call, self._now(), _ASK_AGAIN, outcome, reason)
+        await self._deps.planned.settle(call, after)
+        _logger.info("planned call %s waits: %s", call.id, reason)
 
     async def _reroute(self, call: PlannedCall, refusals: _Refusals, result: Result) -> None:
         """Lets a call that has rung no telephone wait for its next trunk, in a room of its own."""

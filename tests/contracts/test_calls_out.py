@@ -127,6 +127,7 @@ class Stage:
     plans: int = 0
     fault: str = ""
     """The fault of the telephone's file; empty: there is none."""
+    removed_assistants: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.planned = PlannedCalls(self.database, self.clock)
@@ -159,10 +160,14 @@ class Stage:
             calls=self.calls,
             planned=self.planned,
             clock=self.clock,
+            fault_of_assistant=self.fault_of_assistant,
         )
         lease = Lease(self.database, "planned calls", self.clock, 15.0)
         dialer = Dialer(deps, self.read_rules)
         return Schedule(self.planned, self.calls, dialer, lease, self.clock)
+
+    async def fault_of_assistant(self, name: str) -> str:
+        return f"there is no assistant {name!r}" if name in self.removed_assistants else ""
 
     async def plan(self, **fields: Any) -> PlannedCall:
         """Plans a call: the first one to NUMBER, each other one to the number after."""
@@ -296,6 +301,23 @@ async def test_no_more_calls_are_under_way_than_may_be(stage: Stage) -> None:
     await stage.ended(first.room, "caller left", answered_by="person")
     await stage.step()
     assert len(stage.livekit.dialed) == 3
+
+
+async def test_a_call_whose_assistant_was_removed_waits_for_it_and_holds_no_other(
+    stage: Stage,
+) -> None:
+    stage.removed_assistants.add("desk")
+    orphan, other = await stage.plan(assistant="desk"), await stage.plan()
+    await stage.step()
+    waits = await stage.state(orphan)
+    assert (waits.status, waits.outcome, waits.attempt) == ("waiting", "failed", 0)
+    assert "no assistant 'desk'" in waits.reason
+    assert (await stage.state(other)).status == "answered"
+    assert [dispatch.assistant for dispatch in stage.livekit.dispatches] == [""]
+    stage.removed_assistants.clear()
+    stage.clock.advance(61.0)
+    await stage.step()
+    assert (await stage.state(orphan)).status == "answered"
 
 
 # ── Faults of the set-up ─────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,6 @@
 A plan is stored; of the HTTP processes, one at a time dials what is due.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -20,8 +19,8 @@ from llm_router.gateway.schemas.planned_calls import (
     PlannedCallQuery,
     PlannedCallRead,
 )
+from llm_router.management.assistant_names import unknown_assistants
 from llm_router.store.planned_calls import require_planner
-from llm_router.voice.assistant import DEFAULT
 from llm_router.voice.phone.plan import CallPlan
 
 router = APIRouter(prefix="/calls", tags=["calls"])
@@ -89,11 +88,9 @@ async def _require_assistants(
     `plans`: by the places of the names in the body. One that is sent again is planned already.
     """
     require_planner(actor)  # else the refusal says which names there are
-    unknown = {plan.assistant for plan in plans.values()} - {"", DEFAULT}
-    if unknown:
-        unknown -= await deps.assistants.names()
-    if unknown:
-        unknown -= (await asyncio.to_thread(deps.assistants_in_file)).keys()
+    unknown = await unknown_assistants(
+        (plan.assistant for plan in plans.values()), deps.assistants, deps.assistants_in_file
+    )
     if unknown:
         before = await deps.planned_calls.known_keys(
             actor, {plan.idempotency_key for plan in plans.values()} - {""}
