@@ -73,7 +73,10 @@ class PlannedCalls:
     # ── People and programs ──────────────────────────────────────────────────────────────────────
 
     async def plan(self, actor: Actor, plans: Sequence[CallPlan]) -> Sequence[PlannedCall]:
-        """Stores all plans or none; one with an idempotency key that is known stays as it was."""
+        """Stores all plans or none; one with an idempotency key that is known stays as it was.
+
+        Raises ConfigurationError for a plan that begins more than a year ahead.
+        """
         require_planner(actor)
         now = utc_now(self._clock)
         new = [planned(p, call_id=str(uuid4()), author=actor.name, now=now) for p in plans]

@@ -3,13 +3,19 @@
 import asyncio
 import itertools
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from llm_router.connections.access import SYSTEM, Actor
-from llm_router.errors import ConflictError, ForbiddenError, NotFoundError, QuotaError
+from llm_router.errors import (
+    ConfigurationError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    QuotaError,
+)
 from llm_router.store import planned_calls
 from llm_router.store.audit import read
 from llm_router.store.database import Database
@@ -54,6 +60,18 @@ async def claimed(calls: PlannedCalls, clock: ManualClock, holder: str = "p1") -
 
 async def ids(found: Sequence[PlannedCall]) -> list[str]:
     return [call.id for call in found]
+
+
+async def test_a_plan_for_a_time_beyond_a_year_is_refused_with_all_beside_it(
+    calls: PlannedCalls, clock: ManualClock
+) -> None:
+    later = at(clock) + timedelta(days=400)
+    plans = [CallPlan(number=NUMBER), CallPlan(number=NUMBER, earliest=later)]
+    with pytest.raises(ConfigurationError, match="earliest: is more than a year ahead"):
+        await calls.plan(OPERATOR, plans)
+    assert await calls.find(OPERATOR) == ([], 0)
+    call = await plan(calls, earliest=later - timedelta(days=40))
+    assert (call.status, call.next_at) == ("waiting", later - timedelta(days=40))
 
 
 async def test_a_plan_comes_back_as_it_was_given(calls: PlannedCalls, clock: ManualClock) -> None:

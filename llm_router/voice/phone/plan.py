@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from llm_router.errors import ConfigurationError
 from llm_router.voice.assistant import NAME_PATTERN, Text
 from llm_router.voice.phone.numbers import EMERGENCY_SOMEWHERE, is_emergency, parse_number
 from llm_router.voice.phone.records import known_zone
@@ -50,6 +51,7 @@ UNDER_WAY: frozenset[PlanStatus] = frozenset({"preparing", "dialing", "ringing",
 LASTS = timedelta(days=1)
 """Time for which a plan without a `latest` may be dialed."""
 MAX_AHEAD = timedelta(days=366)
+"""Time after which no plan may begin or last."""
 _MAX_DAYS_SEARCHED = 370
 _CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _HOURS = rf"^{_CLOCK}-({_CLOCK}|24:00)$"
@@ -198,9 +200,14 @@ class PlannedCall:
 
 
 def planned(plan: CallPlan, *, call_id: str, author: str, now: datetime) -> PlannedCall:
-    """Returns the call that a plan asks for. One whose window is closed for good has expired."""
+    """Returns the call that a plan asks for. One whose window is closed for good has expired.
+
+    Raises ConfigurationError for one that begins later than it may be planned.
+    """
     earliest = max(plan.local(plan.earliest), now) if plan.earliest else now
     latest = plan.local(plan.latest) if plan.latest else earliest + LASTS
+    if earliest > now + MAX_AHEAD:
+        raise ConfigurationError("earliest: is more than a year ahead; plan the call later")
     call = PlannedCall(
         id=call_id,
         **plan.model_dump(exclude={"earliest", "latest"}),
