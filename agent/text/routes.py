@@ -243,7 +243,7 @@ def _talk_behind(gate: Gate, options: TextOptions, *, or_call: bool = False) -> 
 def _transcript(items: Sequence[CallItem]) -> str:
     names = {"user": "Visitor", "assistant": "Assistant"}
     lines = [
-        f"[{item.created_at:%Y-%m-%d %H:%M}] {names.get(item.role, item.role)}: {item.text}"
+        f"[{item.created_at:%Y-%m-%d %H:%M UTC}] {names.get(item.role, item.role)}: {item.text}"
         for item in items
     ]
     return "\n\n".join([*lines, ""])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -238,6 +239,7 @@ async def test_a_visitor_saves_the_conversation_and_deletes_it(served: Texting) 
     await visitor.reply_to("When do you open?")
     saved = await visitor.ask("GET", "/conversation/transcript")
     assert "attachment" in saved.headers["content-disposition"]
+    assert re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d UTC\] ", saved.text)
     assert "Visitor: When do you open?" in saved.text
     assert "Assistant: We open at nine." in saved.text
     assert (await visitor.ask("DELETE", "/conversation")).status_code == 204
