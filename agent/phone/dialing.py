@@ -21,7 +21,7 @@ from agent.dispatch import Dispatch, Outgoing
 from agent.dispatches import is_agent
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.phone.caller import HAS_RUNG, STATUS
-from agent.phone.do_not_call import DoNotCall, UncertainError
+from agent.phone.do_not_call import DoNotCall, NumberUncertainError, UncertainError
 from agent.phone.faults import SetupFaultError
 from agent.phone.objects import mark_of
 from llm_router.clock import Clock, utc_now
@@ -192,8 +192,12 @@ class Dialer:
 
         Raises UncertainError and StoreError.
         """
-        if await _is_forbidden(call.number, rules):
-            await self._settle(call, "blocked", "the number is not to be called")
+        try:
+            if await _is_forbidden(call.number, rules):
+                await self._settle(call, "blocked", "the number is not to be called")
+                return False
+        except NumberUncertainError as error:
+            await self._wait(call, "blocked", str(error))
             return False
         if fault := await self._deps.fault_of_assistant(call.assistant):
             await self._wait(call, "failed", fault)  # another one must not speak in its place
@@ -391,7 +395,5 @@ class Dialer:
 
 
 async def _is_forbidden(number: str, rules: DialRules) -> bool:
-    prefixes = rules.outbound.allowed_prefixes
-    if prefixes and not number.startswith(prefixes):
-        return True
-    return await rules.do_not_call.forbids(number)
+    allowed = number.startswith(rules.outbound.allowed_prefixes or ("",))
+    return not allowed or await rules.do_not_call.forbids(number)

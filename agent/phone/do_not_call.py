@@ -21,10 +21,16 @@ _MOST = 64 * 1024 * 1024
 """Bytes of a file that is read: some millions of numbers."""
 _MAX_ANSWER = 4_096
 _WITHIN = 5.0
+_OF_A_NUMBER = frozenset({httpx2.codes.BAD_REQUEST, httpx2.codes.UNPROCESSABLE_CONTENT})
+"""Answers to the number that was sent. A 404 may also be that of a wrong address."""
 
 
 class UncertainError(RouterError):
     """Raised when it is not known whether a number may be called. Mend what its message names."""
+
+
+class NumberUncertainError(UncertainError):
+    """Raised where that is so for one number alone."""
 
 
 class DoNotCall:
@@ -32,7 +38,7 @@ class DoNotCall:
 
     `file` has one number a line, as E.164 or an extension, after which a comment may stand; it is
     read again when it has changed. `url` is asked with {"number": "+..."} and answers
-    {"allowed": true} or false.
+    {"allowed": true} or false; 400 and 422 are its answers to a number that it does not judge.
     """
 
     def __init__(self, file: Path | None, url: str, guard: AddressGuard) -> None:
@@ -91,6 +97,8 @@ class DoNotCall:
 
 
 def _allowed(status: int, body: bytes) -> bool:
+    if status in _OF_A_NUMBER:
+        raise NumberUncertainError(f"do_not_call_url answered {status} for the number")
     try:
         allowed = json.loads(body)["allowed"] if status == httpx2.codes.OK else None
     except (ValueError, TypeError, KeyError):

@@ -621,11 +621,14 @@ async def test_where_it_is_not_known_whether_a_number_may_be_called_it_waits(
     assert call.next_at > stage.now
 
 
-async def _serve(answer: bytes) -> tuple[asyncio.Server, str]:
+async def _serve(answer: bytes, *refused: str, status: int = 422) -> tuple[asyncio.Server, str]:
+    """Serves the answer for each number, and the status for those that are refused."""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"}")
-        head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-        writer.write(head % len(answer) + answer)
+        asked = await reader.readuntil(b"}")
+        is_refused = any(number.encode() in asked for number in refused)
+        head = b"HTTP/1.1 %d OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % (status if is_refused else 200, len(answer)) + answer)
         await writer.drain()
         writer.close()
 
@@ -640,6 +643,33 @@ async def test_a_service_decides_about_each_number(answer: bytes, forbids: bool)
     server, url = await _serve(answer)
     async with server:
         assert await DoNotCall(None, url, OPEN).forbids(NUMBER) is forbids
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_number_that_the_service_does_not_judge_waits_and_holds_no_other(
+    stage: Stage, status: int
+) -> None:
+    server, url = await _serve(b'{"allowed": true}', NUMBER, status=status)
+    async with server:
+        stage.forbidden = DoNotCall(None, url, OPEN)
+        first, other = await stage.plan(), await stage.plan()
+        await stage.step()
+        waits = await stage.state(first)
+        assert (waits.status, waits.outcome, waits.attempt) == ("waiting", "blocked", 0)
+        assert str(status) in waits.reason
+        assert (await stage.state(other)).status == "answered"
+        assert (await stage.called()).status == "answered"
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 503])
+async def test_a_service_that_answers_no_question_holds_all_calls(
+    stage: Stage, status: int
+) -> None:
+    server, url = await _serve(b'{"allowed": true}', NUMBER, status=status)
+    async with server:
+        stage.forbidden = DoNotCall(None, url, OPEN)
+        await stage.called()
+        assert (await stage.called()).status == "waiting"
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"no", b'{"allowed": "true"}'])
