@@ -9,7 +9,14 @@ from typing import Any
 from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections.access import Actor
 from llm_router.connections.store import OK, Change, Check, ConnectionStore, Query
-from llm_router.errors import NotFoundError, TakenError
+from llm_router.errors import (
+    ConfigurationError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    SealError,
+    TakenError,
+)
 from llm_router.fleet import decisions
 from llm_router.fleet.book import FleetBook
 from llm_router.fleet.cloud import Cloud, CloudError, Instance
@@ -27,6 +34,8 @@ _logger = logging.getLogger("llm_router.fleet")
 
 EVERY = 5.0
 """Seconds between two rounds: a notice of two minutes leaves time for many."""
+_REFUSED = (ConfigurationError, ConflictError, ForbiddenError, NotFoundError, SealError)
+"""Errors of a store that refuses a connection."""
 
 
 async def _always_leads() -> bool:
@@ -70,6 +79,10 @@ class FleetController:
         wait = f"fleet {spec.name}: nothing is changed until"
         self._cloud_outage = OutageLog(
             f"{wait} the cloud answers", f"fleet {spec.name}: the cloud answers again"
+        )
+        self._refusals = OutageLog(
+            f"fleet {spec.name}: an instance that answers cannot become a connection",
+            f"fleet {spec.name}: instances that answer become connections again",
         )
         outage = OutageLog(
             f"{wait} the database answers", f"fleet {spec.name}: the database answers again"
@@ -182,13 +195,17 @@ class FleetController:
             else:
                 new = new_connection(name, fields)
                 (stored,) = (added.id for added in await self._store.add(self._actor, [new]))
+            if not stored:
+                return
+            check = Check(at=utc_now(self._clock), kind="test", outcome=OK)
+            await self._store.record_check(self._actor, stored, check, HealthOptions())
         except TakenError:
             self._taken_names.add(name)  # a connection of that name is not this fleet's
             return
-        if not stored:
+        except _REFUSED as error:
+            self._refusals.failed(error)  # tried again until the instance's start time is over
             return
-        check = Check(at=utc_now(self._clock), kind="test", outcome=OK)
-        await self._store.record_check(self._actor, stored, check, HealthOptions())
+        self._refusals.succeeded()
         del self._models[instance.id]
         self._launcher.succeeded()
         _logger.info("fleet %s: %s serves calls as %s", self._spec.name, instance.id, name)

@@ -82,7 +82,9 @@ class Ec2Cloud:
         except BotoCoreError as error:
             raise CloudError(_reason(error)) from error
         if not answer.get("Instances"):
-            errors = [f"{e.get('ErrorCode')}: {e.get('ErrorMessage')}" for e in answer["Errors"]]
+            errors = [
+                f"{e.get('ErrorCode')}: {e.get('ErrorMessage')}" for e in answer.get("Errors", [])
+            ]
             raise LaunchRefusedError(to_one_line("; ".join(errors) or "no instance was started"))
 
     async def instances(self, fleet: str) -> Sequence[Instance]:

@@ -17,7 +17,7 @@ from llm_router.fleet.cloud import Notice
 from llm_router.fleet.controller import FleetController
 from llm_router.fleet.spec import FleetSpec
 from llm_router.net.guard import AddressGuard
-from llm_router.options import HealthOptions
+from llm_router.options import HealthOptions, Quota
 from llm_router.providers.base import PROVIDERS, Provider
 from llm_router.sync.subscription import StoreSubscription
 from llm_router.testing import InMemoryConnectionStore, ManualClock
@@ -151,6 +151,20 @@ def test_a_server_that_says_no_word_is_never_a_connection_and_is_replaced(script
             assert sorted(await stage.stored()) == ["llama-1", "llama-2"]
 
     play(test, (script, TALK, TALK))
+
+
+def test_a_full_store_does_not_end_a_fleet_and_leaves_no_instance_running_for_nothing() -> None:
+    async def test(stage: FleetStage) -> None:
+        stage.store = InMemoryConnectionStore(stage.clock, quota=Quota(in_all=1))
+        async with stage.controlled(start_within=600.0):
+            await stage.after(120)
+            assert len(await stage.stored()) == 1
+            assert await stage.living() == ["i-1", "i-2"]
+            await stage.after(600)
+            assert len(await stage.stored()) == 1
+            assert not {"i-1", "i-2"} <= {*await stage.living()}
+
+    play(test)
 
 
 def test_a_server_of_another_model_is_never_a_connection() -> None:
