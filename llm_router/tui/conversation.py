@@ -1,12 +1,12 @@
 """Conversations with the router, over the HTTP API: stored there, or held here alone."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from llm_router.api_client import ApiClient
-from llm_router.errors import RouterError
+from llm_router.errors import ConflictError, NotFoundError, RouterError
 
 LONGEST_MESSAGE = 100_000
 """Characters of a message, which the API takes as well."""
@@ -69,7 +69,10 @@ class Conversation(Protocol):
         """
 
     async def stop(self) -> None:
-        """Ends a reply that was broken off, where it is still being written."""
+        """Ends a reply that was broken off, where it is still being written. Raises RouterError.
+
+        Cancelled, it can be asked for again.
+        """
 
     async def change(self, options: Options) -> None:
         """Sets the options. Raises RouterError."""
@@ -135,8 +138,8 @@ class StoredConversation:
         self.messages: Sequence[Message] = ()
         self._api = api
         self._path = ""
-        self._running = 0
-        """The number of the reply that is being written; 0: none."""
+        self._running: int | None = None
+        """The number of the reply that is being written; 0: not known yet; None: there is none."""
 
     @classmethod
     async def open(cls, api: ApiClient, chat_id: str) -> "StoredConversation":
@@ -156,6 +159,7 @@ class StoredConversation:
         if not self._path:
             chat = await self._api.request("POST", "/chats", self._body())
             self._path = f"/chats/{chat['id']}"
+        self._running = 0
         events = self._api.send_for_events(f"{self._path}/messages", {"content": text})
         ending = Ending(problem="the reply broke off; send the message again")
         try:
@@ -167,7 +171,7 @@ class StoredConversation:
                     elif name == "text":
                         yield Words(str(data["text"]))
                     elif name == "end":
-                        self._running = 0
+                        self._running = None
                         ending = Ending(route_text(data["route"]), data["problem"])
                     elif name == "error":
                         ending = Ending(problem=str(data["detail"]))
@@ -176,9 +180,17 @@ class StoredConversation:
         yield ending
 
     async def stop(self) -> None:
-        if self._running:
-            number, self._running = self._running, 0
-            await self._api.request("POST", f"{self._path}/messages/{number}/stop")
+        if self._running is None:
+            return
+        with suppress(ConflictError, NotFoundError):  # it has ended by itself, or its chat is gone
+            if number := self._running or await self._find_running():
+                await self._api.request("POST", f"{self._path}/messages/{number}/stop")
+        self._running = None  # only now: cancelled before, it is to be asked again
+
+    async def _find_running(self) -> int:
+        """Returns the number of the reply that is being written, or 0. Raises RouterError."""
+        path = (await self._api.request("GET", self._path))["path"]
+        return path[-1]["number"] if path and path[-1]["status"] == "running" else 0
 
     async def change(self, options: Options) -> None:
         self.options = options
