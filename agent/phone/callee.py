@@ -13,6 +13,7 @@ import numpy as np
 from livekit import rtc
 from livekit.agents import AgentSession
 from livekit.agents.voice import SpeechHandle
+from livekit.rtc.participant import PublishDTMFError
 
 from agent.phone.answering import Screening, Verdict, read_answer
 from agent.phone.answering_words import is_machine_talk, wanted_key
@@ -129,7 +130,8 @@ class Callee:
     async def _press(self, session: AgentSession[Any], key: str) -> None:
         """Presses a key of a service that screens calls, and listens afresh who comes then."""
         person = session.room_io.room.local_participant
-        await person.publish_dtmf(code=KEYS.index(key), digit=key)
+        with suppress(PublishDTMFError):  # a connection that is away: the service asks again
+            await person.publish_dtmf(code=KEYS.index(key), digit=key)
         self._screening = self._screening.afresh(self._clock.now())
 
     def is_late_machine(self, words: str) -> bool:

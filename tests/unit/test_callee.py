@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from livekit.rtc.participant import PublishDTMFError
 
 from agent.phone.answering import NO_SPEECH, PERSON_SILENCE
 from agent.phone.callee import Callee
@@ -51,6 +52,8 @@ class Session:
     ended_at: float | None = None
     interrupted: int = 0
     pressed: str = ""
+    keys_lost: int = 0
+    """Keys that the connection does not take."""
     callee: Callee | None = None
 
     def on(self, event: str, callback: Callable[[Any], None]) -> None:
@@ -68,6 +71,9 @@ class Session:
 
     async def press(self, *, code: int, digit: str) -> None:
         assert str(code) == digit
+        if self.keys_lost:
+            self.keys_lost -= 1
+            raise PublishDTMFError("the connection is away")
         self.pressed += digit
 
     def leave(self) -> None:
@@ -251,6 +257,20 @@ def test_a_key_that_a_service_wants_is_pressed_and_the_person_awaited() -> None:
     found, at = stage.call(wants_a_key)
     assert found is True
     assert at == pytest.approx(4.0 + 8.0 + 0.5 + 2 * VAD + 0.35 - 0.25, abs=0.3)
+    assert (stage.session.pressed, stage.found) == ("1", ["person"])
+
+
+async def asks_again_for_a_key(session: Session) -> None:
+    await session.speak(4.0, "To accept this call press one.")
+    await session.clock.sleep(3.0)
+    await wants_a_key(session)
+
+
+def test_a_key_that_the_connection_did_not_take_is_pressed_when_the_service_asks_again() -> None:
+    stage = Stage()
+    stage.session.keys_lost = 1
+    found, _ = stage.call(asks_again_for_a_key)
+    assert found is True
     assert (stage.session.pressed, stage.found) == ("1", ["person"])
 
 
