@@ -16,6 +16,7 @@ from agent.livekit_server import LiveKitError
 from agent.phone.dialing import Dialer, DialRules
 from agent.phone.faults import FaultPause, SetupFaultError
 from llm_router.clock import Clock, utc_now
+from llm_router.connections.access import SYSTEM
 from llm_router.errors import StoreError
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.calls import CallStore
@@ -182,6 +183,23 @@ class Schedule:
             _logger.warning("planned call %s is left to the next process: %s", call.id, error)
         except Exception:
             _logger.exception("a bug in dialing planned call %s", call.id)
+            await self._count(call)
+
+    async def _count(self, call: PlannedCall) -> None:
+        """Counts an attempt that a bug has ended before the number was dialed.
+
+        Taken over as one of a dead process it would not count, and be begun again and again.
+        """
+        try:
+            stored = await self._planned.get(SYSTEM, call.id)
+            if stored.status != "preparing":
+                return
+            now, reason = utc_now(self._clock), "a bug: see the log of the HTTP process"
+            after = after_outcome(call, "failed", now, reason=reason, may_retry=True)
+            if await self._planned.settle(call, after):
+                await self._dialer.hang_up(call, "failed")
+        except (StoreError, LiveKitError) as error:
+            _logger.warning("planned call %s is left to the next process: %s", call.id, error)
 
     async def _hold(self, fault: SetupFaultError) -> timedelta:
         """Lets all calls wait for a fault of the set-up; returns for how long this one does."""

@@ -256,6 +256,30 @@ async def test_an_answered_call_is_done_when_it_has_ended(
     assert (done.status, done.outcome, done.reason) == ("done", outcome, "caller left")
 
 
+def fails(*_: object) -> Any:
+    raise RuntimeError
+
+
+async def test_a_bug_before_the_number_is_dialed_counts_as_an_attempt(stage: Stage) -> None:
+    stage.livekit.claim = fails
+    call = await stage.called(retry_after_minutes=[30])
+    assert (call.status, call.outcome, call.attempt) == ("waiting", "failed", 1)
+    assert stage.livekit.closed == [call.room]
+    stage.clock.advance(1_801.0)
+    await stage.step()
+    call = await stage.state(call)
+    assert (call.status, call.outcome, call.attempt) == ("done", "failed", 2)
+    assert (len(stage.livekit.dispatches), stage.livekit.dialed) == (2, [])
+
+
+async def test_a_bug_after_the_number_was_dialed_leaves_open_whether_it_was_answered(
+    stage: Stage,
+) -> None:
+    stage.livekit.answer = fails
+    assert (await stage.called(retry_after_minutes=[30])).status == "dialing"
+    assert stage.livekit.closed == []
+
+
 async def test_a_machine_on_which_nothing_was_left_is_called_again(stage: Stage) -> None:
     call = await stage.called(retry_after_minutes=[30])
     await stage.ended(call.room, "machine", answered_by="machine")
