@@ -193,3 +193,46 @@ def test_a_person_who_is_busy_or_whose_telephone_has_rung_is_not_called_again(
 ) -> None:
     found, hosts, _ = ManualClock().run(called_by_two_trunks(status, rings))
     assert (found, hosts) == (event, ["a"])
+
+
+class Publisher:
+    """The agent in LiveKit's room, whose first track that is unpublished takes for ever."""
+
+    def __init__(self) -> None:
+        self.track_publications = {"voice": None}
+        self.published: list[str] = []
+        self.unpublishing = asyncio.Event()
+        self.allows_all: list[bool] = []
+
+    async def publish_track(self, track: rtc.LocalAudioTrack, _: object) -> SimpleNamespace:
+        self.published.append(track.name)
+        return SimpleNamespace(sid=track.name)
+
+    async def unpublish_track(self, sid: str) -> None:
+        self.published.remove(sid)
+        if not self.unpublishing.is_set():
+            self.unpublishing.set()
+            await asyncio.Event().wait()
+
+    def set_track_subscription_permissions(
+        self, *, allow_all_participants: bool, participant_permissions: object = ()
+    ) -> None:
+        self.allows_all.append(allow_all_participants)
+
+
+async def test_an_end_of_the_hold_that_is_cut_off_leaves_no_track_and_no_limit() -> None:
+    agent = Publisher()
+    connected = SimpleNamespace(local_participant=agent, isconnected=lambda: True)
+    room = CallRoom(cast(Any, None), cast(Any, connected), cast(Any, None))
+
+    async def hold() -> None:
+        async with room.on_hold("sip", persons=[f"{PERSON}1"]):
+            assert agent.published == ["hold music", "briefing"]
+
+    holding = asyncio.create_task(hold())
+    await agent.unpublishing.wait()
+    holding.cancel()
+    await asyncio.wait([holding])
+    assert holding.cancelled()
+    assert agent.published == []
+    assert agent.allows_all == [False, False, True]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -59,28 +59,27 @@ class CallRoom:
         With `persons` it yields a silent track that only they can receive, before they come.
         """
         own = [*self.rtc.local_participant.track_publications]
-        tracks: list[SideTrack] = []
-        # Nobody receives a track that is published from now on, unless it is theirs.
-        self._permit({caller: own})
-        try:
+        # Each part of the end is done also where the one before was cut off.
+        async with AsyncExitStack() as stack:
+            stack.callback(self._permit_all)
+            # Nobody receives a track that is published from now on, unless it is theirs.
+            self._permit({caller: own})
             music = await SideTrack.publish(self.rtc, "hold music")
-            tracks.append(music)
+            stack.push_async_callback(_close, music)
             briefing = await SideTrack.publish(self.rtc, "briefing") if persons else None
             if briefing:
-                tracks.append(briefing)
+                stack.push_async_callback(_close, briefing)
             allowed = {caller: [*own, music.sid]}
             briefed = {each: [briefing.sid] for each in persons} if briefing else {}
             self._permit(allowed | briefed)
             music.loop(hold_sound())
             yield briefing
-        finally:
-            for track in tracks:
-                with suppress(Exception):  # a room that is gone has no tracks any more
-                    await track.aclose()
-            if self.rtc.isconnected():
-                self.rtc.local_participant.set_track_subscription_permissions(
-                    allow_all_participants=True
-                )
+
+    def _permit_all(self) -> None:
+        if self.rtc.isconnected():
+            self.rtc.local_participant.set_track_subscription_permissions(
+                allow_all_participants=True
+            )
 
     def _permit(self, allowed: Mapping[str, Sequence[str]]) -> None:
         self.rtc.local_participant.set_track_subscription_permissions(
@@ -160,6 +159,11 @@ class CallRoom:
             ringing_timeout=_duration(ring_for),
         )
         return await _report(self._api.sip.transfer_sip_participant(request))
+
+
+async def _close(track: SideTrack) -> None:
+    with suppress(Exception):  # a room that is gone has no tracks any more
+        await track.aclose()
 
 
 async def _report(request: Awaitable[object]) -> Report:
