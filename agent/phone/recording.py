@@ -108,8 +108,10 @@ class Recording:
         finally:
             if writing:
                 await asyncio.wait([writing])  # a thread goes on after a cancellation
-            file.writeframes(bytes(piece[:left]))
-            file.close()
+            try:
+                file.writeframes(bytes(piece[:left]))
+            finally:
+                file.close()
 
     def _has_room(self) -> bool:
         """Removes old recordings, and returns whether the folder may get another one."""

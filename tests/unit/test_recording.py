@@ -111,3 +111,13 @@ async def test_a_message_without_room_is_not_recorded_which_the_log_says(
     await recording.aclose(keep=fault == "full")
     assert "a message is not recorded" in caplog.text
     assert not recording.path.is_file()
+
+
+async def test_a_disk_that_is_full_in_the_middle_of_a_message_leaves_no_file_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "voicemail-RM_1.wav").symlink_to("/dev/full")
+    await recorded(RecordingOptions(folder=tmp_path), frames=10)
+    assert "No space left on device" in caplog.text
+    open_files = await asyncio.to_thread(lambda: [*Path("/proc/self/fd").iterdir()])
+    assert not [one for one in open_files if str(one.resolve()) == "/dev/full"]
