@@ -43,7 +43,13 @@ class Writers:
         return draft if draft and draft.call.id == call.id else None
 
     def start(self, asked: Asked, router: Router, place: ExitStack) -> None:
-        """Begins to write a reply; `place` is closed at its end."""
+        """Begins to write a reply; `place` is closed at its end.
+
+        Once this process closes, the reply is left to another one.
+        """
+        if self.is_closed:
+            place.close()
+            return
         draft = Draft(
             TextCalls(self._database),
             CallStore(self._database),
