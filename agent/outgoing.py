@@ -7,9 +7,9 @@ from livekit.agents import llm
 from agent.call_log import CallLog
 from agent.call_start import StartedCall
 from agent.phone.callee import Callee
-from agent.phone.schedule import ANSWERED_BY
 from agent.survival.restore import Resumption
 from llm_router.integrations.livekit import RouterLLM
+from llm_router.voice.calls import ANSWERED_BY
 from llm_router.voice.phone.plan import fill
 
 _LONGEST_ANSWER = 200

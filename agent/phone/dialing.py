@@ -207,7 +207,7 @@ class Dialer:
     async def _wait(self, call: PlannedCall, outcome: PlanOutcome, reason: str) -> None:
         after = put_off(call, self._now(), _ASK_AGAIN, outcome, reason)
         await self._deps.planned.settle(call, after)
-        _logger.info("planned call %s waits: %s", call.id, reason)
+        _logger.warning("planned call %s waits: %s", call.id, reason)
 
     async def _reroute(self, call: PlannedCall, refusals: _Refusals, result: Result) -> None:
         """Lets a call that has rung no telephone wait for its next trunk, in a room of its own."""

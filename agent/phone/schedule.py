@@ -22,7 +22,7 @@ from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.calls import CallStore
 from llm_router.store.leases import Lease
 from llm_router.store.planned_calls import PlannedCalls
-from llm_router.voice.calls import Call, CallFilters
+from llm_router.voice.calls import ANSWERED_BY, Call, CallFilters
 from llm_router.voice.phone.plan import (
     PlannedCall,
     PlanOutcome,
@@ -45,8 +45,6 @@ _ASK_FOR = 4.0
 """Seconds of a step in which LiveKit is asked; what is left is asked in the next ones."""
 _AT_A_TIME = 50
 _ASK_AGAIN = timedelta(minutes=1)
-ANSWERED_BY = "answered_by"
-"""Key of a call's metadata under which its agent writes who has answered."""
 _KNOWN: frozenset[PlanOutcome] = frozenset({"person", "voicemail", "machine"})
 
 

@@ -51,6 +51,8 @@ HandedTo = Literal["person", "supervisor"]
 
 HANDED_TO = "handed_to"
 """Key in a call's metadata of its HandedTo."""
+ANSWERED_BY = "answered_by"
+"""Key of a call's metadata under which its agent writes who has answered."""
 TALKING_SINCE = "talking_since"
 """Key there of the time (s since 1970) at which a conversation in writing has moved to a room."""
 TRIAL = "trial"

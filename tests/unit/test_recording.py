@@ -117,7 +117,7 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_message_leaves_no_file_ope
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "voicemail-RM_1.wav").symlink_to("/dev/full")
-    await recorded(RecordingOptions(folder=tmp_path), frames=10)
+    await recorded(RecordingOptions(folder=tmp_path, days=1_000_000), frames=10)
     assert "No space left on device" in caplog.text
     open_files = await asyncio.to_thread(lambda: [*Path("/proc/self/fd").iterdir()])
     assert not [one for one in open_files if str(one.resolve()) == "/dev/full"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ from agent.survival.restore import after, resume
 from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, JobBeat, SilentCalls
 from agent.survival.worker_watch import waited_for_processor
 from llm_router.integrations.livekit.history import unfinished
-from llm_router.voice.calls import Call, CallItem
+from llm_router.voice.calls import ANSWERED_BY, Call, CallItem
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CALL = Call(id="c", room="r", job="j", worker="w", last_beat=NOW, started_at=NOW, updated_at=NOW)
@@ -325,6 +326,12 @@ def test_an_agent_that_is_the_first_to_be_met_knows_so(
     left = replace(CALL, voiced=voiced)
     found = resume(left, items, gap=1.0, greeting=HELLO, apology=SORRY)
     assert found.is_first is is_first
+
+
+@pytest.mark.parametrize("known", [{"answered_at": NOW}, {"metadata": {ANSWERED_BY: "person"}}])
+def test_a_person_whom_an_agent_was_about_to_greet_was_met(known: dict[str, Any]) -> None:
+    found = resume(replace(CALL, **known), [], gap=1.0, greeting=HELLO, apology=SORRY)
+    assert not found.is_first
 
 
 def test_a_second_death_in_the_same_reply_leaves_both_halves() -> None:

@@ -18,6 +18,7 @@ import { Heartbeat } from "./heartbeat";
 import { type Door, parseReply, requestToken } from "./api";
 import { disconnectNotice, joinNotice } from "./endings";
 import { CallMicrophone } from "./microphone";
+import { pause } from "./time";
 import type { Choices } from "./settings";
 import type { Reply, Segment } from "./transcript";
 import type { Wait } from "./cards";
@@ -27,6 +28,8 @@ import { HUNG_UP_BY_AGENT, HUNG_UP_BY_CALLER, type Microphone, type Notice, type
 const JOIN_TIMEOUT_MS = 15_000;
 /** Time in which another agent must come after one has dropped out; after it the page asks for one, too. */
 const RETURN_TIMEOUT_MS = 3_000;
+/** The longest wait until an earlier call is over at the server. */
+const LEFT_WITHIN_MS = 6_000;
 
 const CHAT = "lk.chat";
 const TRANSCRIPTION = "lk.transcription";
@@ -121,7 +124,7 @@ export class Call {
     // At once: what is said while the call connects is recorded for the agent.
     if (this.#voice) void this.setMicrophone(true);
     try {
-      await left;
+      if (left) await Promise.race([left, pause(LEFT_WITHIN_MS)]);
       if (this.#over) return;
       const access = await requestToken(this.#door);
       if (this.#over) return;

@@ -210,7 +210,7 @@ export class Talk {
     this.#write(this.#messages.filter(({ pending }) => !pending)); // what waits is not sent any more
     const proof = this.#proof;
     if (proof) await requestDeletion(this.#door(), proof);
-    this.#text?.deleted();
+    this.#text?.deleted(proof);
     this.#empty();
   }
 

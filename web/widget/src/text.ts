@@ -187,8 +187,8 @@ export class TextTalk {
   }
 
   /** Forgets the conversation, which was deleted at the server. */
-  deleted(): void {
-    const deleted = this.#token;
+  deleted(proof: string): void {
+    const deleted = this.#token || proof;
     this.stop();
     this.#forget();
     this.#tabs?.postMessage({ deleted });

@@ -284,7 +284,7 @@ test("a refusal says why", async () => {
 test("a deleted conversation is forgotten", async () => {
   const { text } = talk(await serve(events(item(1, "user", "Hi?", "m-1"), END)));
   await text.send("m-1", "Hi?");
-  text.deleted();
+  text.deleted(text.proof);
   expect(text.proof).toBe("");
 });
 
@@ -394,7 +394,7 @@ test("what is deleted in one tab is gone in the others, but not where it is anot
   await gone.text.token();
   await other.text.token();
   gone.element.abort();
-  one.text.deleted();
+  one.text.deleted(one.text.proof);
   await until(() => other.seen.phases.includes("deleted")); // it has opened its channel last
   expect([one.text.proof, another.text.proof, gone.text.proof, other.text.proof]).toEqual(["", "token-1", "token-2", ""]);
 });
