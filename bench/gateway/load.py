@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import Random
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -151,16 +152,19 @@ class _Caller(asyncio.Protocol):
 async def ask_often(target: Target, callers: int, seconds: float, gap: float) -> list[Stream]:
     """Has so many callers ask one reply after another, and begin the last within `seconds`.
 
-    They begin spread over the length of a reply with a word each `gap` seconds, so that requests
-    are spread from then on.
+    They begin at moments drawn within the length of a reply with a word each `gap` seconds, the
+    same for every gateway, and so requests come as those of people do: neither together nor in
+    step with the words of others.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     streams: list[Stream] = []
+    drawn = Random(0)
+    moments = [drawn.uniform(0.0, THINKS + len(WORDS) * gap) for _ in range(callers)]
 
     async def call(caller: int) -> None:
         request = target.request(caller)
-        await asyncio.sleep((THINKS + len(WORDS) * gap) * caller / callers)
+        await asyncio.sleep(moments[caller])
         connection: _Caller | None = None
         is_first = True
         while is_first or loop.time() < until:
