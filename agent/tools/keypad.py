@@ -1,7 +1,8 @@
 """`keypad`: lets the model ask a caller by telephone for keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from livekit.agents import RunContext, StopResponse, function_tool
@@ -59,16 +60,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
             raise ToolError("minimum is above maximum")
         rules = FieldRules(minimum=minimum, maximum=maximum)
         entry = await questions.number(run, prompt, rules, secret=secret, confirms=confirm)
-        if entry is None or entry.ending in {Ending.NOTHING, Ending.TOO_SHORT}:
-            return _unfinished(entry, rules)
-        output = f"The caller typed: {entry.keys}"
-        if secret:
-            put = context.secrets.put(name, entry.keys)
-            output = f"The caller typed {len(entry.keys)} digits. Their name for other tools: {put}"
-        if entry.ending is Ending.COMPLETE:
-            return output
-        # The words are a turn of their own, which is answered.
-        return ToolResult(f"{output}\n{_CONFIRMED_WITH_WORDS}", reply_required=False)
+        return _result(entry, rules, partial(context.secrets.put, name) if secret else None)
 
     @function_tool
     async def ask_to_choose(run: RunContext[None], prompt: str, choices: list[str]) -> str:
@@ -91,12 +83,24 @@ def create(context: ToolContext) -> Sequence[Tool]:
     return tools
 
 
-def _unfinished(entry: Entry | None, rules: FieldRules) -> str:
+def _result(
+    entry: Entry | None, rules: FieldRules, hide: Callable[[str], str] | None
+) -> str | ToolResult:
+    """Returns what the model learns of a number. `hide` names a secret one for other tools."""
     if entry is None:
         return "The caller did not confirm any number."
     if entry.ending is Ending.NOTHING:
         return "The caller typed nothing."
-    return f"The caller typed only {len(entry.keys)} digits of at least {rules.minimum}."
+    if entry.ending is Ending.TOO_SHORT:
+        return f"The caller typed only {len(entry.keys)} digits of at least {rules.minimum}."
+    output = f"The caller typed: {entry.keys}"
+    if hide:
+        put = hide(entry.keys)
+        output = f"The caller typed {len(entry.keys)} digits. Their name for other tools: {put}"
+    if entry.ending is Ending.COMPLETE:
+        return output
+    # The words are a turn of their own, which is answered.
+    return ToolResult(f"{output}\n{_CONFIRMED_WITH_WORDS}", reply_required=False)
 
 
 class _Questions:
