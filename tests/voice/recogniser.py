@@ -17,6 +17,8 @@ from agent.stt.embedded.decoder import FIRST_MEAN
 from tests.sounds import samples as sounds
 from tests.voice import caller
 
+_END = sounds.silence(0.5)
+"""Follows each recording: one that breaks off within a word has no words in any grammar."""
 _UNEXPECTED = 1e-5
 """Probability of a word other than the next one; enough to recognise such a word if it is there."""
 
@@ -50,7 +52,7 @@ def recognise_samples(text: str, samples: sounds.Samples) -> list[str]:
     decoder.add_fsg("words", decoder.create_fsg("words", 0, end, [*follows, *ends]))
     decoder.activate_search("words")
     decoder.start_utt()
-    decoder.process_raw(samples.tobytes())
+    decoder.process_raw(np.concatenate([samples, _END]).tobytes())
     decoder.end_utt()
     guess = decoder.hyp()
     return guess.hypstr.split() if guess else []

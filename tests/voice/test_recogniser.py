@@ -57,6 +57,17 @@ async def test_every_word_is_recognised_as_often_as_it_is_spoken(
     assert recognise_words(known, await speak(said, voice)) == spoken_words(said)
 
 
+async def test_words_are_recognised_in_a_recording_that_breaks_off_within_a_later_one(
+    voice: TTSEngine,
+) -> None:
+    frames = await speak("Welcome to the tea shop. Press one for our opening hours.", voice)
+    sound = np.concatenate([frame.samples for frame in frames])
+    for end in np.arange(1.6, 2.8, 0.04):
+        broken = SoundFrame(0.0, 0.0, sound[: int(end * RATE)])
+        words = recognise_words("Welcome to the tea shop.", [broken])
+        assert words[:3] == ["welcome", "to", "the"]
+
+
 async def test_a_word_that_does_not_belong_to_the_text_is_a_mistake(voice: TTSEngine) -> None:
     sound = await speak(REPLY.replace("football", "basket"), voice)
     assert count_mistakes(recognise_words(REPLY, sound), spoken_words(REPLY)) == 1
