@@ -11,11 +11,18 @@ from cryptography.fernet import Fernet
 
 from agent.checks import check
 from deploy.announcement import announced
+from llm_router.cli import diagnostics
 from llm_router.cli.check import CHECKS
 from llm_router.cli.diagnostics import check_here
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.cli_shell import KEY, Shell
 from tests.contracts.threads import api_on_a_socket, in_a_thread
+
+
+@pytest.fixture
+def store_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the checks of other packages: the agent's load speech models, for seconds."""
+    monkeypatch.setattr(diagnostics, "entry_points", lambda **_: ())
 
 
 def finding_on(shell: Shell, subject: str, **environ: str) -> dict[str, Any]:
@@ -27,6 +34,7 @@ def finding_on(shell: Shell, subject: str, **environ: str) -> dict[str, Any]:
     return dict(one)
 
 
+@pytest.mark.usefixtures("store_alone")
 def test_before_the_first_start_there_is_no_fault_and_no_file_is_created(
     here: Shell, tmp_path: Path
 ) -> None:
@@ -44,6 +52,7 @@ def test_a_sound_installation_has_no_fault(here: Shell) -> None:
     assert "ok    master key: opens every sealed secret" in lines
 
 
+@pytest.mark.usefixtures("store_alone")
 def test_each_connection_that_does_not_work_is_named_with_advice(here: Shell) -> None:
     with in_a_thread(FaultyServer(Script(fault=Fault.STATUS, status=401))) as server:
         address = ("--base-url", server.base_url, "--model", "m")
@@ -58,6 +67,7 @@ def test_each_connection_that_does_not_work_is_named_with_advice(here: Shell) ->
     assert "connection off" not in findings
 
 
+@pytest.mark.usefixtures("store_alone")
 def test_in_a_container_a_stored_address_of_the_machine_is_explained(
     here: Shell, unused_url: str
 ) -> None:
@@ -68,6 +78,7 @@ def test_in_a_container_a_stored_address_of_the_machine_is_explained(
     assert "for one of the machine write host.docker.internal" in inside["message"]
 
 
+@pytest.mark.usefixtures("store_alone")
 def test_a_wrong_master_key_is_a_fault(here: Shell) -> None:
     here.add("a", "--key", "env:MINE", MINE=KEY)
     other, first = Fernet.generate_key().decode(), here.environ["ENCRYPTION_KEYS"]
@@ -81,6 +92,7 @@ def test_a_wrong_master_key_is_a_fault(here: Shell) -> None:
     assert "keys rotate" in before["message"]
 
 
+@pytest.mark.usefixtures("store_alone")
 def test_outdated_tables_are_a_fault(here: Shell, tmp_path: Path) -> None:
     (tmp_path / "here.sqlite3").touch()
     finding = finding_on(here, "database")
@@ -94,6 +106,7 @@ def test_invalid_settings_are_a_fault(here: Shell) -> None:
     assert "DATABASE_URL" in finding["message"]
 
 
+@pytest.mark.usefixtures("store_alone")
 def test_over_http_the_process_there_is_checked(shell: Shell) -> None:
     if "PATCHBAY_API_URL" not in shell.environ:
         shell.add("a")
