@@ -244,6 +244,8 @@ class ChatApp(App[None]):
     def action_switch_board(self) -> None:
         """Shows the board, or hides it where it stands beside the chat."""
         self.screen.toggle_class("-switched")
+        # A field that was hidden has lost the keyboard.
+        self.call_after_refresh(self.query_one(MessageInput).focus)
         self._follow_board()
 
     @work(group="board", exclusive=True)

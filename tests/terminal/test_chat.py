@@ -286,6 +286,17 @@ async def test_the_board_is_for_every_key_but_calls_are_for_admins(
         await until(pilot, lambda: "for admins" in str(lines.render()))
 
 
+async def test_after_the_board_the_keyboard_writes_a_message_again(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    async with chatting(gateway, tmp_path, who="viewer") as pilot:
+        for _ in range(2):
+            await pilot.press("f5")
+            await pilot.pause()
+        await pilot.press("h", "i")
+        assert pilot.app.query_one("#input", TextArea).text == "hi"
+
+
 async def test_ctrl_l_in_the_middle_of_a_reply_begins_anew(
     gateway: Gateway, tmp_path: Path
 ) -> None:
