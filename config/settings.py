@@ -227,9 +227,9 @@ class RouterSettings(Section):
     """Seconds between reads of the queue length of model servers that serve only you (vLLM, SGLang,
     llama.cpp with --metrics). Servers with a queue are tried later. 0: off."""
     llm_backend_type: BackendType | None = None
-    """The only server to use, for compatibility with older set-ups: the address and key of the
-    other servers below are ignored. local: servers found on this machine. Empty: all servers
-    below."""
+    """One kind of server to use, for older set-ups: ollama, vllm, instructlab, openai, or local
+    (servers found on this machine). The addresses and keys of the other kinds are ignored;
+    OPENAI_COMPATIBLE_DATA still counts. Empty: all servers below."""
     vllm_base_url: HttpUrl | None = None
     """Address of a vLLM server."""
     ollama_base_url: HttpUrl | None = None
@@ -319,8 +319,9 @@ class HttpSettings(Section):
     queue_max_wait: Annotated[float, Field(ge=30, le=3600)] = 300
     """Seconds after which a waiting visitor is asked to call again, and the call ends."""
     max_calls_per_address: Annotated[int, Field(ge=0)] = 4
-    """Calls at a time from one client address, so that none takes all places; always below
-    MAX_CALLS. Raise it for offices that share an address. 0: as many as MAX_CALLS allows."""
+    """Calls at a time from one client address, so that none takes all places: one fewer than
+    MAX_CALLS at most. Raise it for offices that share an address. 0: one fewer than MAX_CALLS;
+    without MAX_CALLS no limit."""
     shared_rooms: Names = ()
     """Rooms that any visitor may join by name, separated by commas: there they hear and read each
     other. Empty: none, each visitor has a room of their own."""
