@@ -165,7 +165,12 @@ async def _trial_of(dispatch: Dispatch, room: str, resources: JobResources) -> T
         vault = await asyncio.to_thread(load_vault, keys, key_file, may_create=False)
         return open_trial(dispatch.trial, room, vault)
     except (ConfigurationError, SealError) as error:
-        _logger.error("what is tried in room %s cannot be read: %s", room, error)  # noqa: TRY400  the message says it all
+        _logger.error(  # noqa: TRY400  the message says it all
+            "the unpublished assistant to try in room %s cannot be read, so the caller gets an"
+            " apology: %s",
+            room,
+            error,
+        )
     sorry = resources.phrases.pick("unanswered", settings.agent_language, 0)
     record = AssistantRecord(
         name="trial",

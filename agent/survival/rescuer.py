@@ -160,7 +160,12 @@ class Rescuer:
         except LiveKitError as error:
             _logger.error("no agent can be called to room %s: %s", room, error)  # noqa: TRY400  a sentence for operators
         except StoreError as error:
-            _logger.warning("the call in room %s is left to others: %s", room, error)
+            _logger.warning(
+                "cannot find an agent for the call in room %s, since the database fails; other"
+                " processes will try: %s",
+                room,
+                error,
+            )
 
     async def _move(self, lost: Lost, on_moved: Callable[[], object]) -> None:
         before = lost.dispatch.epoch
@@ -168,7 +173,10 @@ class Rescuer:
         await self._livekit.call_agent(lost.room, self._agent_name, dispatch)
         if not await self._is_taken(lost.room, dispatch.epoch):
             await self._livekit.dismiss(lost.room, self._agent_name, dispatch.epoch)
-            _logger.warning("no worker takes the call in room %s: it stays", lost.room)
+            _logger.warning(
+                "the call in room %s stays with its agent: no other worker took it in time",
+                lost.room,
+            )
             return
         await self._livekit.dismiss(lost.room, self._agent_name, before, lost.identity)
         on_moved()
@@ -223,7 +231,7 @@ class Rescuer:
             dispatch = lost.dispatch.model_copy(update={"epoch": epoch})
             await self._livekit.call_agent(lost.room, self._agent_name, dispatch)
             if await self._has_come(lost, epoch, attempt):
-                _logger.warning("another agent answers the call in room %s", lost.room)
+                _logger.warning("a new agent has taken over the call in room %s", lost.room)
                 return True
         except LiveKitError as error:
             _logger.warning("no agent could be called to room %s: %s", lost.room, error)

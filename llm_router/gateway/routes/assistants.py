@@ -203,7 +203,11 @@ async def _in_file(deps: Services) -> Sequence[AssistantRecord]:
     try:
         records = await asyncio.to_thread(deps.assistants_in_file)
     except ConfigurationError as error:
-        _logger.error("only the stored assistants are shown: %s", error)  # noqa: TRY400  the message says it all
+        _logger.error(  # noqa: TRY400  the message says it all
+            "ASSISTANTS_FILE cannot be read, so only stored assistants are listed; correct the"
+            " file: %s",
+            error,
+        )
         return ()
     stored = await deps.assistants.names()
     return [records[name] for name in sorted(records.keys() - stored)]
