@@ -153,9 +153,10 @@ async def _assistant_of(
 
 
 async def _trial_of(dispatch: Dispatch, room: str, resources: JobResources) -> TrialCall | None:
-    """Returns what is tried out in a call; in place of one that cannot be read, an apology.
+    """Returns the draft to try in this call; None: this is no trial.
 
-    That one asks no model and no tool: what is published is not what was to be tried.
+    If the draft cannot be read, returns one that only apologises: it asks no model and runs no
+    tool, since the published assistant is not the one to be tried.
     """
     if not dispatch.trial:
         return None

@@ -63,7 +63,7 @@ class LiveKitSettings(Section):
     """API key from the LiveKit server's own configuration. Empty, with a LiveKit server on this
     machine: devkey, the key of `livekit-server --dev`."""
     livekit_api_secret: LiveKitSecret = Field(SecretStr(""), validate_default=True)
-    """Secret of that key: 32 characters or more, but for a LiveKit server that only this machine
+    """Secret of that key: 32 characters or more, except for a LiveKit server that only this machine
     can reach. Empty, with devkey: secret."""
 
 
@@ -146,9 +146,9 @@ class SpeechSettings(Section):
     endpointing_min_delay: Delay = 0.2
     """Seconds of silence that end a turn which sounds finished."""
     endpointing_max_delay: Delay = 0.9
-    """Seconds of silence that end a turn whose words are unfinished ("I would like to"), or which
-    does not sound like an end at all; between the two, the surer the sooner. A longer one lets
-    people think aloud."""
+    """Seconds of silence that end a turn that is clearly unfinished, by its words ("I would like
+    to") or by its sound. A turn that may be finished ends between ENDPOINTING_MIN_DELAY and this:
+    the more finished it sounds, the sooner. A longer time lets people think aloud."""
     preemptive_generation: bool = True
     """Start generating the reply before the end of the turn is certain: faster, but some replies
     are paid for and discarded."""

@@ -1,8 +1,8 @@
 """Calls another agent to a call whose agent is gone, until one is there or nothing is left to try.
 
 Any worker or HTTP process may do so for any call. There is no leader: the database moves a call to
-its next epoch once, and who moved it acts. So there is nothing to take over when that process dies
-as well: another one finds the call without an agent, and moves it on.
+its next epoch only once, and the process that moved it acts. If that process dies too, another one
+finds the call without an agent and moves it on.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class Lost:
     `dispatch` described that agent. `call_id` is empty if the call is not stored. `identity`: the
     agent's in the room. `room_id`: LiveKit's, empty if unknown; a stored call knows a later one.
     `note`: what its process left behind; None if that is stored already. `seen_dead`: its process
-    has ended on this machine, so that a database that does not answer stands in no one's way.
+    has ended on this machine, so the rescue does not wait for a database that does not answer.
     `is_new`: no agent was there yet.
     """
 
