@@ -106,7 +106,11 @@ async def _read_stored(
             opened = await Assistants(database, vault).open(WORKER, names)
     except (ConfigurationError, StoreError, TimeoutError) as error:
         reason = str(error) or "it gave no answer in time"
-        _logger.warning("the stored assistants are those that are known already: %s", reason)
+        _logger.warning(
+            "the stored assistants cannot be read, so this process uses those that it has read"
+            " before: %s",
+            reason,
+        )
         return None
     for name, reason in opened.unreadable.items():
         _logger.error("assistant %s cannot be used: %s", name, reason)

@@ -184,7 +184,12 @@ class CallLog:
                         await self._clock.sleep(WINDOW)
                 await self._end()
         if self._waiting:
-            _logger.error("%d items of a call are lost: they were not written", len(self._waiting))
+            _logger.error(
+                "%d items of a call are lost, since the database did not take them within %.0f s;"
+                " `llm-router doctor` checks it",
+                len(self._waiting),
+                _CLOSE_WITHIN,
+            )
 
     # ── Events ───────────────────────────────────────────────────────────────────────────────────
 
@@ -230,7 +235,11 @@ class CallLog:
             return
         if len(self._waiting) >= self._bound:
             if not self.dropped:
-                _logger.error("the store of calls is too far behind: what is said now is dropped")
+                _logger.error(
+                    "the database takes the words of this call too slowly: %d items wait, and what"
+                    " is said now is not stored",
+                    len(self._waiting),
+                )
             self.dropped += 1
             return
         self._waiting.append(self._redacted(item))

@@ -75,7 +75,12 @@ def settings_of(settings: Settings, assistant: AssistantRecord) -> Settings:
         values.setdefault("tts_voice", None)
     if values.get("router_policy", settings.router_policy) not in POLICIES.names():
         policy = values.pop("router_policy", "")
-        _logger.error("assistant %s: there is no policy %r", assistant.name, policy)
+        _logger.error(
+            "assistant %s: there is no policy %r, so ROUTER_POLICY is used; correct its field"
+            " `policy`",
+            assistant.name,
+            policy,
+        )
     return _turns_in_order(settings.model_copy(update=values))
 
 

@@ -153,9 +153,10 @@ async def _assistant_of(
 
 
 async def _trial_of(dispatch: Dispatch, room: str, resources: JobResources) -> TrialCall | None:
-    """Returns what is tried out in a call; in place of one that cannot be read, an apology.
+    """Returns the draft to try in this call; None: this is no trial.
 
-    That one asks no model and no tool: what is published is not what was to be tried.
+    If the draft cannot be read, returns one that only apologises: it asks no model and runs no
+    tool, since the published assistant is not the one to be tried.
     """
     if not dispatch.trial:
         return None
@@ -165,7 +166,12 @@ async def _trial_of(dispatch: Dispatch, room: str, resources: JobResources) -> T
         vault = await asyncio.to_thread(load_vault, keys, key_file, may_create=False)
         return open_trial(dispatch.trial, room, vault)
     except (ConfigurationError, SealError) as error:
-        _logger.error("what is tried in room %s cannot be read: %s", room, error)  # noqa: TRY400  the message says it all
+        _logger.error(  # noqa: TRY400  the message says it all
+            "the unpublished assistant to try in room %s cannot be read, so the caller gets an"
+            " apology: %s",
+            room,
+            error,
+        )
     sorry = resources.phrases.pick("unanswered", settings.agent_language, 0)
     record = AssistantRecord(
         name="trial",

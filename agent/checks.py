@@ -234,7 +234,11 @@ async def _check_call_process() -> Finding:
         async with asyncio.timeout(_PROCESS_WITHIN):
             _, said = await trying.communicate()
     except TimeoutError:
-        return Finding(name, "fault", f"it has not come up within {_PROCESS_WITHIN:.0f} s")
+        late = (
+            f"it has not come up within {_PROCESS_WITHIN:.0f} s; run `python -m agent.worker try`"
+            " to see where it stops"
+        )
+        return Finding(name, "fault", late)
     finally:
         if trying.returncode is None:
             trying.kill()

@@ -61,7 +61,12 @@ class HandedOver:
                     continue
                 await self._carry_out(call, fate)
             except LiveKitError as error:
-                _logger.warning("the call in room %s is not watched: %s", call.room, error)
+                _logger.warning(
+                    "LiveKit does not say who is in room %s, so its call is left as it is until the"
+                    " next check: %s",
+                    call.room,
+                    error,
+                )
                 fate = "goes on"
             if fate == "goes on":
                 alive.append(call.id)

@@ -68,7 +68,7 @@ END_REASONS: Mapping[str, str] = {
     Step.END_LONG: "too long",
     Refusal.CALL: "limit",
 }
-"""Reason of the end of a call by the guard's occasion."""
+"""The stored reason of a call's end, by the step or refusal with which the guard ended it."""
 _THREADS = 32
 """Threads for what libraries do beside the call. With asyncio's usual handful, plugins that ask for
 dead names would leave none for the detection of turns."""

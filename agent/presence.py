@@ -62,7 +62,8 @@ async def worker_present(
             )
 
     outage = OutageLog(
-        "readiness does not show that this worker takes calls", "readiness shows this worker again"
+        "/readyz does not count this worker until the database answers again",
+        "/readyz counts this worker again",
     )
     reporting = PeriodicTask(report, clock, _EVERY, name="worker presence", outage=outage)
     await reporting.step_within(_EVERY)

@@ -142,7 +142,11 @@ async def _known_assistants(settings: Settings) -> KnownAssistants:
     try:
         return await load_assistants(settings)
     except ConfigurationError as error:
-        _logger.error("only stored assistants are used: %s", error)  # noqa: TRY400  the message says it all
+        _logger.error(  # noqa: TRY400  the message says it all
+            "ASSISTANTS_FILE cannot be read, so this call process uses stored assistants only;"
+            " correct the file: %s",
+            error,
+        )
         return await assistants.load_known(store_options(settings), None, {})
 
 

@@ -59,7 +59,10 @@ def ratings_router(gate: Gate, ratings: Ratings, visit_of: VisitOf) -> APIRouter
             await ratings.rate(visit.room, body.stars, body.comment)
         except NotFoundError:
             raise Problem(
-                404, "call-not-stored", "The call is not stored, so its rating cannot be."
+                404,
+                "call-not-stored",
+                "The call is not stored, so it cannot be rated. Send a rating while the call is"
+                " stored (CALL_DAYS, CALL_RETENTION).",
             ) from None
 
     return router

@@ -115,14 +115,14 @@ class Reception:
     ) -> Admission:
         """Returns the room that the visitor may join, in which an agent is or will be.
 
-        `visit` is their earlier one, if they have proved it. `wish` is a room that they name: it
-        counts only if the site shares it. A new room gets the `assistant`; empty: the default one,
-        and it learns the page's `context`.
-        A visitor of a `site` gets its assistant, within what it allows; one who returns to their
-        room, within what the site allows from which its call began.
-        A conversation that moves begins a call, with the limits of any other, in a room of its own
-        name. Raises BusyError for one that is said to be in its room, where there is none.
-        Raises Problem (429, 503) if there is no place, LiveKitError and StoreError.
+        `visit`: their earlier visit, if they have proved it. `wish`: a room that they name, which
+        counts only if the site shares it. A new room gets the `assistant` (empty: the default one)
+        and the page's `context`. A visitor of a `site` gets the site's assistant, within the site's
+        limits; one who returns to their room is bound by the site from which its call began.
+        `move`: the conversation in writing that goes on in a room of its own name; that is a call,
+        with the limits of any other. Raises BusyError if the store says that the conversation is in
+        its room, but the room does not exist; Problem (429, 503) if there is no place; LiveKitError
+        and StoreError.
         """
         # The turn to open a room is waited for no longer than LiveKit's answer.
         async with self._livekit.in_time():

@@ -182,7 +182,10 @@ async def room_watch(
             for each in steps:
                 await each()
 
-    outage = OutageLog("callers whom no worker answers are not noticed", "they are noticed again")
+    outage = OutageLog(
+        "callers without an agent are not found until the database answers again",
+        "callers without an agent are found again",
+    )
     watching = PeriodicTask(step, clock, _EVERY, name="rooms without an agent", outage=outage)
     watching.start(delay=_EVERY)
     try:

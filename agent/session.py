@@ -55,8 +55,8 @@ class Engines:
 def check_loops_less_often() -> None:
     """Makes LiveKit's processes check 20 times a second, not 50, that their loops are not blocked.
 
-    The checks are most of what a process that waits for a call does. Call it before any starts;
-    what the environment says goes.
+    The checks are most of what a process that waits for a call does. Call it before any starts; a
+    value that the environment has already takes precedence.
     """
     os.environ.setdefault("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", "250")
 
@@ -109,8 +109,10 @@ def _detection(turns: TurnOptions) -> Any:
 
 
 def audio_input(frame_ms: int = 20) -> room_io.AudioInputOptions:
-    """Takes the caller's sound at the rate of all that listens to it: the detector of voices, that
-    of turns and the recognisers of this machine would otherwise each resample every frame.
+    """Takes the caller's sound at the one rate that all its listeners use.
+
+    They are the voice detector, the turn detector and the local recognisers: none of them then
+    resamples every frame.
     """
     return room_io.AudioInputOptions(
         sample_rate=RATE, frame_size_ms=frame_ms, noise_cancellation=None

@@ -171,7 +171,10 @@ def connections_for(
         chosen = choose(model, usable_by(actor, endpoints, "livekit")).endpoints
     except ChatProblem as problem:
         why = problem.detail.rstrip(".")
-        raise NotFoundError(f"{why}. Only those that serve calls are asked.") from None
+        raise NotFoundError(
+            f"{why}. In a call only connections with use_in_livekit that are approved for calls can"
+            " answer: name one of them."
+        ) from None
     ids = tuple(endpoint.connection.id for endpoint in chosen)
     every = {endpoint.connection.id for endpoint in usable_by(WORKER, endpoints, "livekit")}
     is_unlimited = model == AUTO and actor.pools is None and every <= {*ids}

@@ -89,7 +89,11 @@ class WhisperReceiver:
             return
         text = self._whispers.read(self._room.name, packet.data, self._clock.wall())
         if text is None:
-            _logger.warning("somebody has sent the agent a forged instruction, which is ignored")
+            _logger.warning(
+                "ignored an instruction to the agent of room %s: it is forged, too old or sent"
+                " twice; if it was none of yours, check who has LIVEKIT_API_SECRET",
+                self._room.name,
+            )
             return
         task = asyncio.create_task(self._tell(text), name="whisper")
         task.add_done_callback(log_bug)

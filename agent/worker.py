@@ -318,8 +318,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--hand-over",
         action="store_true",
-        help="start: at SIGTERM hand calls to other workers, each when neither side speaks, as at"
-        " SIGUSR1; where no other worker has a place, let them end here",
+        help="with start: on SIGTERM, hand each call to another worker in a pause of its"
+        " conversation, as on SIGUSR1; calls for which no other worker has a place go on here until"
+        " they end",
     )
     chosen = parser.parse_args(argv)
     try:

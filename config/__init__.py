@@ -1,5 +1,5 @@
 """The settings of the agent's processes, prompts and phrases, and files of connections.
 
-Only entry points (`agent.worker`, `agent.job`, `agent.api`, `agent.checks`) import this package;
-everything else is handed plain values.
+Only the modules that `.importlinter` lists under "Only entry points read settings" import this
+package; all others are handed plain values.
 """

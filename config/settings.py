@@ -63,7 +63,7 @@ class LiveKitSettings(Section):
     """API key from the LiveKit server's own configuration. Empty, with a LiveKit server on this
     machine: devkey, the key of `livekit-server --dev`."""
     livekit_api_secret: LiveKitSecret = Field(SecretStr(""), validate_default=True)
-    """Secret of that key: 32 characters or more, but for a LiveKit server that only this machine
+    """Secret of that key: 32 characters or more, except for a LiveKit server that only this machine
     can reach. Empty, with devkey: secret."""
 
 
@@ -146,9 +146,9 @@ class SpeechSettings(Section):
     endpointing_min_delay: Delay = 0.2
     """Seconds of silence that end a turn which sounds finished."""
     endpointing_max_delay: Delay = 0.9
-    """Seconds of silence that end a turn whose words are unfinished ("I would like to"), or which
-    does not sound like an end at all; between the two, the surer the sooner. A longer one lets
-    people think aloud."""
+    """Seconds of silence that end a turn that is clearly unfinished, by its words ("I would like
+    to") or by its sound. A turn that may be finished ends between ENDPOINTING_MIN_DELAY and this:
+    the more finished it sounds, the sooner. A longer time lets people think aloud."""
     preemptive_generation: bool = True
     """Start generating the reply before the end of the turn is certain: faster, but some replies
     are paid for and discarded."""
@@ -227,9 +227,9 @@ class RouterSettings(Section):
     """Seconds between reads of the queue length of model servers that serve only you (vLLM, SGLang,
     llama.cpp with --metrics). Servers with a queue are tried later. 0: off."""
     llm_backend_type: BackendType | None = None
-    """The only server to use, for compatibility with older set-ups: the address and key of the
-    other servers below are ignored. local: servers found on this machine. Empty: all servers
-    below."""
+    """One kind of server to use, for older set-ups: ollama, vllm, instructlab, openai, or local
+    (servers found on this machine). The addresses and keys of the other kinds are ignored;
+    OPENAI_COMPATIBLE_DATA still counts. Empty: all servers below."""
     vllm_base_url: HttpUrl | None = None
     """Address of a vLLM server."""
     ollama_base_url: HttpUrl | None = None
@@ -319,8 +319,9 @@ class HttpSettings(Section):
     queue_max_wait: Annotated[float, Field(ge=30, le=3600)] = 300
     """Seconds after which a waiting visitor is asked to call again, and the call ends."""
     max_calls_per_address: Annotated[int, Field(ge=0)] = 4
-    """Calls at a time from one client address, so that none takes all places; always below
-    MAX_CALLS. Raise it for offices that share an address. 0: as many as MAX_CALLS allows."""
+    """Calls at a time from one client address, so that none takes all places: one fewer than
+    MAX_CALLS at most. Raise it for offices that share an address. 0: one fewer than MAX_CALLS;
+    without MAX_CALLS no limit."""
     shared_rooms: Names = ()
     """Rooms that any visitor may join by name, separated by commas: there they hear and read each
     other. Empty: none, each visitor has a room of their own."""

@@ -248,7 +248,9 @@ class Dialer:
             return False
         if result.may_reroute and result.is_setup and refusals.result:
             # Only the last trunk is at fault: another one carries calls.
-            _logger.error("planned call %s has no further trunk: %s", call.id, result.meaning)
+            _logger.error(
+                "planned call %s: its last trunk is at fault: %s", call.id, result.meaning
+            )
             result = refusals.result
         outcome: PlanOutcome = result.outcome.value
         if result is ANSWERED:

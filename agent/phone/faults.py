@@ -7,8 +7,10 @@ _FIRST, _LONGEST = 5.0, 60.0
 
 
 class SetupFaultError(Exception):
-    """Raised where no telephone rang, and none would for other calls. Its message says what to
-    mend; `outcome` is that of a call which is not dialed for it until its window closes.
+    """Raised when no telephone rang, and any other call would fail in the same way.
+
+    Its message says how to correct the set-up; `outcome` is given to a call that still cannot be
+    dialed when its window closes.
     """
 
     def __init__(self, outcome: PlanOutcome, reason: str) -> None:

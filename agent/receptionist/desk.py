@@ -102,7 +102,11 @@ async def until_done(describe: Callable[[], Awaitable[None]], clock: Clock) -> N
         try:
             await describe()
         except LiveKitError as error:
-            _logger.warning("a call is still marked as one that waits: %s", error)
+            _logger.warning(
+                "LiveKit did not take the new mark of a room, so its caller still counts as"
+                " waiting: %s",
+                error,
+            )
         else:
             return
         await clock.sleep(pause)

@@ -32,9 +32,10 @@ class Arrivals:
     def target(self, now: float, startup: float, *, least: int, most: int) -> int:
         """Returns how many processes should be idle: between `least` and `most`.
 
-        A call takes one, and the next is up `startup` seconds later. So as many are ready as calls
-        came within that time at most in the last five minutes, or as the rate of the last minute
-        makes likely: the mean and its spread.
+        Each call takes one process, and the next is up `startup` seconds later. So the target is
+        the larger of two numbers: the most calls that came within `startup` seconds during the last
+        five minutes, and the calls that the rate of the last minute makes likely (mean plus
+        spread).
         """
         while self._times and self._times[0] < now - _REMEMBERED:
             self._times.popleft()

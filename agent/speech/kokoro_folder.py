@@ -77,7 +77,10 @@ class KokoroFolder:
                 f" {language!r}: leave TTS_VOICE empty for one of that language"
             )
         if not fitting:
-            raise ConfigurationError(f"no Kokoro voice in {self.path} speaks {language!r}")
+            raise ConfigurationError(
+                f"no Kokoro voice in {self.path} speaks {language!r}; put one into its folder"
+                " voices, or choose another TTS_ENGINE"
+            )
         exact = [name for name in fitting if _language(name) == spoken]
         return voice or (exact or fitting)[0]
 
@@ -97,7 +100,7 @@ class KokoroFolder:
                 if voice in arrays.files:
                     styles: NDArray[np.float32] = arrays[voice].astype(np.float32)
                     return styles.reshape(-1, _STYLE)
-        raise ConfigurationError(f"{self.path} has no voice {voice}")
+        raise ConfigurationError(f"{self.path} has no voice {voice}; see docs/speech.md#kokoro")
 
     def _bundles(self) -> list[Path]:
         return sorted(self.path.glob("voices*.bin"))

@@ -38,7 +38,8 @@ def find_whisper(model: str, language: str, folder: Path, others: Collection[str
         named = Path(model).expanduser()
         if not _is_whisper(named):
             raise ConfigurationError(
-                f"STT_MODEL={model}: there is no faster-whisper model (a folder with model.bin)"
+                f"STT_MODEL={model}: there is no faster-whisper model (a folder with model.bin);"
+                " name the folder of one, or leave STT_MODEL empty"
             )
         return _checked(named, language)
     whispers = folder / "whisper"
@@ -69,7 +70,8 @@ def find_voice(voice: str, language: str, folder: Path) -> Path:
         named = Path(voice).expanduser()
         if not _is_voice(named):
             raise ConfigurationError(
-                f"TTS_VOICE={voice}: there is no Piper voice (an .onnx with its .onnx.json)"
+                f"TTS_VOICE={voice}: there is no Piper voice (an .onnx with its .onnx.json);"
+                " name the .onnx of one, or leave TTS_VOICE empty"
             )
         return named
     voices = folder / "piper"
@@ -92,7 +94,8 @@ def find_voice(voice: str, language: str, folder: Path) -> Path:
 def _checked(whisper: Path, language: str) -> Path:
     if not _knows(whisper.name, language):
         raise ConfigurationError(
-            f"STT_MODEL={whisper.name} knows English alone, and AGENT_LANGUAGE is {language!r}"
+            f"STT_MODEL={whisper.name} knows English alone, and AGENT_LANGUAGE is {language!r};"
+            " choose a multilingual model, such as small, or leave STT_MODEL empty"
         )
     return whisper
 

@@ -85,10 +85,13 @@ async def call_watch(
             rescuer.rescue(_lost(call, boxes))
 
     outage = OutageLog(
-        "calls whose worker dies are not noticed", "calls whose worker dies are noticed again"
+        "calls whose worker has died get no other agent until the database answers again",
+        "calls whose worker has died get another agent again",
     )
     orphaned = OutageLog(
-        "calls whose worker dies on this machine are noticed late", "they are noticed at once again"
+        "calls whose worker has died on this machine get another agent later than usual, until the"
+        " database answers again",
+        "calls whose worker has died on this machine get another agent at once again",
     )
     watching = [
         PeriodicTask(find_orphans, clock, _ORPHANS_EVERY, name="orphaned calls", outage=orphaned),

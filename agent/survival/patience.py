@@ -17,8 +17,8 @@ turn while many are started: another attempt would only add to them."""
 _ALIVE_FOR = 4 * BEATS_EVERY
 """Seconds after a beat for which a worker counts as one that still starts its agent."""
 _SOONEST = 0.5
-"""Seconds to the next check whether an agent has come, at the begin of the wait. Hardly one comes
-sooner, and the checks of many calls would take of the processor that is to start their agents."""
+"""Seconds to the next check whether an agent has come, at the begin of the wait. Agents hardly ever
+come sooner, and more checks would take processor time from the agents that are starting."""
 _LATEST = 1.0
 """The same after a long wait."""
 ATTEMPTS = 3

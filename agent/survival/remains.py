@@ -1,4 +1,4 @@
-"""Finds what a process that is gone has left of a conversation as no item. Pure."""
+"""Finds the parts of a conversation that a dead process left without storing them. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -58,7 +58,10 @@ class CallRequests:
             async with asyncio.timeout(_STORE_WITHIN):
                 call = await self._claim(room.name, room.sid, dispatch, agent)
             if self.calls is not None and call is None:
-                _logger.info("a call to room %s comes too late: it is answered", room.name)
+                _logger.info(
+                    "declined a request for an agent in room %s: another agent has the call",
+                    room.name,
+                )
                 await request.reject()
                 return
         except (StoreError, TimeoutError) as error:

@@ -1,8 +1,8 @@
 """Calls another agent to a call whose agent is gone, until one is there or nothing is left to try.
 
 Any worker or HTTP process may do so for any call. There is no leader: the database moves a call to
-its next epoch once, and who moved it acts. So there is nothing to take over when that process dies
-as well: another one finds the call without an agent, and moves it on.
+its next epoch only once, and the process that moved it acts. If that process dies too, another one
+finds the call without an agent and moves it on.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class Lost:
     `dispatch` described that agent. `call_id` is empty if the call is not stored. `identity`: the
     agent's in the room. `room_id`: LiveKit's, empty if unknown; a stored call knows a later one.
     `note`: what its process left behind; None if that is stored already. `seen_dead`: its process
-    has ended on this machine, so that a database that does not answer stands in no one's way.
+    has ended on this machine, so the rescue does not wait for a database that does not answer.
     `is_new`: no agent was there yet.
     """
 
@@ -160,7 +160,12 @@ class Rescuer:
         except LiveKitError as error:
             _logger.error("no agent can be called to room %s: %s", room, error)  # noqa: TRY400  a sentence for operators
         except StoreError as error:
-            _logger.warning("the call in room %s is left to others: %s", room, error)
+            _logger.warning(
+                "cannot find an agent for the call in room %s, since the database fails; other"
+                " processes will try: %s",
+                room,
+                error,
+            )
 
     async def _move(self, lost: Lost, on_moved: Callable[[], object]) -> None:
         before = lost.dispatch.epoch
@@ -168,7 +173,10 @@ class Rescuer:
         await self._livekit.call_agent(lost.room, self._agent_name, dispatch)
         if not await self._is_taken(lost.room, dispatch.epoch):
             await self._livekit.dismiss(lost.room, self._agent_name, dispatch.epoch)
-            _logger.warning("no worker takes the call in room %s: it stays", lost.room)
+            _logger.warning(
+                "the call in room %s stays with its agent: no other worker took it in time",
+                lost.room,
+            )
             return
         await self._livekit.dismiss(lost.room, self._agent_name, before, lost.identity)
         on_moved()
@@ -223,7 +231,7 @@ class Rescuer:
             dispatch = lost.dispatch.model_copy(update={"epoch": epoch})
             await self._livekit.call_agent(lost.room, self._agent_name, dispatch)
             if await self._has_come(lost, epoch, attempt):
-                _logger.warning("another agent answers the call in room %s", lost.room)
+                _logger.warning("a new agent has taken over the call in room %s", lost.room)
                 return True
         except LiveKitError as error:
             _logger.warning("no agent could be called to room %s: %s", lost.room, error)

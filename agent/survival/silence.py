@@ -11,8 +11,9 @@ from llm_router.voice.calls import Call
 HUNG_AFTER = 2.5
 """Seconds without a beat after which a call's event loop is taken for hung."""
 BEAT_AFTER = 5.0
-"""Seconds for which a process that has beaten counts as one that lives, to those who find its call
-silent: its worker ends it sooner if it hangs, and whether that one is dead they see."""
+"""Seconds after its last beat for which a call process counts as alive to a process that finds its
+call silent in the database. Its own worker ends a hung process sooner; whether that worker is dead
+can be seen on its machine."""
 STANDS_AFTER = 0.4
 """The same for one whose worker is dead: it ends as soon as it notices."""
 STARTING = 15.0

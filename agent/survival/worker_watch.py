@@ -57,7 +57,9 @@ class WorkerWatch:
         self.is_handing_over = False
         """Whether calls move to other workers, each when neither side of it speaks."""
         outage = OutageLog(
-            "calls show no sign of life to other processes", "calls show signs of life again"
+            "the database does not answer, so other workers cannot see that this worker's calls are"
+            " alive and may take them over",
+            "calls show signs of life again",
         )
         self._looking = PeriodicTask(self._step, clock, _EVERY, name="call processes")
         self._beating = PeriodicTask(

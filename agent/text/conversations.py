@@ -49,7 +49,8 @@ _logger = logging.getLogger("agent")
 _SITE = "site"
 """Key in a call's metadata of the site that its visitor came from."""
 _PAGE_LANGUAGE = "page_language"
-"""Key there of the assistant's language that the page was in: to change it is to ask for it."""
+"""Key in that metadata of the page's language, where the assistant has it. A page that changes its
+language asks for the new one."""
 
 _STORE_WITHIN = 0.5
 """Seconds for the database, where a caller waits for an answer that does not need it."""

@@ -84,8 +84,9 @@ class Effects:
     def recall(self, tool: str, arguments: Mapping[str, Any] | None, result: str | None) -> None:
         """Records the run of an earlier agent of the call, which is not repeated.
 
-        `arguments` may be redacted; None: they are not known, and the tool runs with none any more.
-        `result` is None if the outcome is unknown; a known one of the same run stands before it.
+        `arguments` may be redacted; None: they are not known, and the tool does not run again in
+        this call, whatever its arguments. `result` is None if the outcome is unknown; it does not
+        replace a known result of the same run.
         """
         key = tool if arguments is None else self.key(tool, arguments)
         known = self._earlier.get(key)

@@ -50,6 +50,9 @@ class ToolContext:
 
 
 class CreateTools(Protocol):
-    """The type of `create` in a module of tools. It only makes them: what waits is their use."""
+    """The type of `create` in a module of tools.
+
+    It only makes the tools; anything slow happens when a tool is used.
+    """
 
     def __call__(self, context: ToolContext) -> Sequence[Tool]: ...

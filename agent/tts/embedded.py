@@ -76,7 +76,9 @@ class Espeak:
         data = espeakng_loader.get_data_path().encode()
         self.sample_rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 60, data, _DONT_EXIT)
         if self.sample_rate <= 0:
-            raise ConfigurationError("espeak-ng does not start: its data is missing or damaged")
+            raise ConfigurationError(
+                "espeak-ng does not start: its data is missing or damaged; run `make setup` again"
+            )
         self._take: Callable[[bytes], bool] = lambda _: False
         self._callback = _Callback(self._on_samples)  # the library holds only its address
         self._library.espeak_SetSynthCallback(self._callback)

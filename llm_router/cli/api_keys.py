@@ -35,6 +35,10 @@ Budget = Annotated[
     typer.Option(min=0, help="Cost a month (UTC), in the currency of the connections' prices."),
 ]
 MonthlyTokens = Annotated[int | None, typer.Option(min=0, help="Tokens a month (UTC).")]
+_INTEGRATION = (
+    "Connections that may answer its requests: automation (those with use_in_automation) or livekit"
+    " (those with use_in_livekit that are approved for calls)."
+)
 
 app = typer.Typer(help="Manage keys of the management API.", no_args_is_help=True)
 
@@ -63,9 +67,7 @@ async def create(
     tpm: Tpm = None,
     budget: Budget = None,
     monthly_tokens: MonthlyTokens = None,
-    integration: Annotated[
-        KeyIntegration, typer.Option(help="Flag of the connections that answer its requests.")
-    ] = "automation",
+    integration: Annotated[KeyIntegration, typer.Option(help=_INTEGRATION)] = "automation",
 ) -> None:
     """Create a key and print it.
 
@@ -108,9 +110,7 @@ async def limit(
     tpm: Tpm = None,
     budget: Budget = None,
     monthly_tokens: MonthlyTokens = None,
-    integration: Annotated[
-        KeyIntegration | None, typer.Option(help="Flag of the connections that answer it.")
-    ] = None,
+    integration: Annotated[KeyIntegration | None, typer.Option(help=_INTEGRATION)] = None,
     clear: Annotated[
         list[str] | None,
         typer.Option(

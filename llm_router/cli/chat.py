@@ -15,8 +15,9 @@ Model = Annotated[
 Theme = Annotated[
     str,
     typer.Option(
-        help="Colours: system (those of btop), terminal (its own), or the name of a theme of btop's"
-        " form; else color_theme of ~/.config/patchbay/terminal.conf."
+        help="Colours: system (the theme that btop uses), terminal (the terminal's sixteen"
+        " colours), or the name or path of a btop theme. Default: color_theme in"
+        " ~/.config/patchbay/terminal.conf, or else system."
     ),
 ]
 SystemPrompt = Annotated[str, typer.Option("--system", help="System prompt of new chats.")]

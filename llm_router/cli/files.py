@@ -30,8 +30,8 @@ async def import_(
         Format,
         typer.Option(
             "--format",
-            help="Format of the file. connections: as in llm_connections.json; openai_compatible:"
-            " the value of OPENAI_COMPATIBLE_DATA; env: a .env file.",
+            help="Format of the file. connections: as in config/connections.example.json;"
+            " openai_compatible: the value of OPENAI_COMPATIBLE_DATA; env: a .env file.",
         ),
     ] = "connections",
 ) -> None:

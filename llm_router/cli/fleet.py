@@ -60,7 +60,9 @@ async def up(
     region: Region = None,
     endpoint: Endpoint = None,
 ) -> None:
-    """Start a fleet and run it until `fleet down`, or Ctrl-C: then the instances go on.
+    """Start a fleet and run it until `fleet down` ends its instances.
+
+    Ctrl-C ends this command alone: the instances run on, and cost money, until `fleet down`.
 
     Run it again to go on with a fleet: it finds its instances by their tags. An instance becomes a
     connection once its model has said a word; one that the cloud takes back is replaced, and calls
@@ -87,7 +89,8 @@ async def up(
         await fleets.run(spec, region, endpoint)
     finally:
         out.print_note(
-            f"the instances of {name} go on unless `llm-router fleet down {name}` has ended them"
+            f"the instances of {name} still run, unless you ended them:"
+            f" `llm-router fleet down {name}` ends them"
         )
     out.print_line(f"{name} has ended")
 

@@ -71,7 +71,10 @@ Facts = dict[str, Any]
 def require_visible(actor: Actor, connection: Connection | None, connection_id: str) -> Connection:
     """Returns the connection; raises NotFoundError if it is None or the actor may not see it."""
     if connection is None or not can_see(actor, connection):
-        raise NotFoundError(f"there is no connection {connection_id[:100]!r}")
+        raise NotFoundError(
+            f"there is no connection {connection_id[:100]!r}; list the connections to see their"
+            " names and ids"
+        )
     return connection
 
 
@@ -109,9 +112,15 @@ def prepare_new(actor: Actor, connection: Connection, now: datetime) -> Connecti
     is_admin = may_act(actor, "transfer")
     owner = connection.owner if is_admin and connection.owner else actor.owner
     if not is_admin and not owner:
-        raise ForbiddenError(f"{actor.name} has no owner for whom it could add connections")
+        raise ForbiddenError(
+            f"{actor.name} cannot add connections, since its API key has no owner;"
+            " use a key that was made with an owner"
+        )
     if not is_admin and connection.team not in {"", actor.team}:
-        raise ForbiddenError(f"{actor.name} may not add connections to another team than its own")
+        raise ForbiddenError(
+            f"{actor.name} may only add connections to its own team; leave team out, or ask an"
+            " admin"
+        )
     return replace(
         connection,
         id=connection.id or str(uuid4()),

@@ -20,8 +20,8 @@ from llm_router.discovery.files import (
 from llm_router.errors import ConfigurationError
 
 Format = Literal["connections", "openai_compatible", "env"]
-"""`connections`: llm_connections.json; `openai_compatible`: the JSON of OPENAI_COMPATIBLE_DATA;
-`env`: lines of a .env file."""
+"""`connections`: as in config/connections.example.json; `openai_compatible`: the JSON of
+OPENAI_COMPATIBLE_DATA; `env`: lines of a .env file."""
 _MAX_ENV_SIZE = 64_000
 """Characters of a .env file: where quotes do not match, parsing takes the square of them."""
 _BEFORE_NAME = re.compile(

@@ -128,7 +128,10 @@ class ConnectionEditor:
         for change in plan.changed:  # a plan that only shows must not admit more than one that does
             rules.require(actor, "edit", change.stored)
         if expected_plan is not None and expected_plan != plan.digest():
-            raise ConflictError("the connections have been changed since; look at the plan anew")
+            raise ConflictError(
+                "the connections were changed after this plan was made, so nothing was applied;"
+                " make the plan again and check it"
+            )
         changed = [replace(change.stored, **change.values) for change in plan.changed]
         await vet(self._addresses.for_actor(actor), *plan.added, *changed)
         if not dry_run:

@@ -66,7 +66,11 @@ class ModelLoader:
             running = latest.model if latest and latest.state == "loading" else "another model"
             raise ConflictError(f"{running!r} is being loaded; wait until that is done")
         if len(self._tasks) >= _MAX_RUNNING:
-            raise BusyError("too many models are being loaded", _RETRY_AFTER)
+            raise BusyError(
+                "too many models are being loaded; try again in a minute, or wait until one is"
+                " done",
+                _RETRY_AFTER,
+            )
         load = self._latest[connection_id] = ModelLoad(connection_id, model)
         task = asyncio.create_task(self._run(connection_id, work), name=f"load {model[:100]}")
         self._tasks[owner] = task

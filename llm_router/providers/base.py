@@ -41,14 +41,14 @@ class Provider(Protocol):
         """Yields the chunks of one reply as each arrives.
 
         The last chunks carry `finish_reason` and, where the server sends it, `usage`. A reply that
-        ends without a finish reason raises BrokenStreamError; one without any chunk is an empty
-        reply that was chosen (`failures.SAID_NOTHING`). Tool calls come complete, in one
-        chunk, with arguments that parse; one with `calling` may come before. With
-        `request.prefix` the reply continues that text by the server's own means; a provider whose
-        `continuation` is `words` ignores the prefix.
-        If the model must be loaded first, a chunk with `loading` set comes at once.
-        Raises only UpstreamError and its subclasses. Closing the generator, or cancelling the task
-        that reads it, closes the connection so that the server stops generating.
+        ends without a finish reason raises BrokenStreamError; a stream without any chunk is an
+        empty reply: an answer where the request allows one, else the failure
+        `failures.SAID_NOTHING`. Tool calls come complete, in one chunk, with arguments that parse;
+        one with `calling` may come before. With `request.prefix` the reply continues that text by
+        the server's own means; a provider whose `continuation` is `words` ignores the prefix. If
+        the model must be loaded first, a chunk with `loading` set comes at once. Raises only
+        UpstreamError and its subclasses. Closing the generator, or cancelling the task that reads
+        it, closes the connection so that the server stops generating.
         """
 
     async def probe(self) -> None:

@@ -2,6 +2,6 @@
 
 Here belong the router, its attempts, and every rule they go by: order, hedging, failover, resume,
 breakers, latency, budgets and limits. The rules are pure; only `router`, `reply`, `attempt`,
-`mailbox` and `draining` await. Nothing here depends on the storage of connections or on the client
-of a reply: no database, no HTTP framework, no LiveKit.
+`mailbox`, `draining` and `forwarding` await. Nothing here depends on the storage of connections or
+on the client of a reply: no database, no HTTP framework, no LiveKit.
 """

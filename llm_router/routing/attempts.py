@@ -94,8 +94,8 @@ class AttemptGroup:
     def win(self, winner: Attempt) -> None:
         """Settles every attempt but the winner.
 
-        A later request to the winner's own endpoint says nothing about it. An earlier one that is
-        not late yet says no more than that requests are served out of turn there.
+        Other requests to the winner's own endpoint are not held against it, unless an earlier one
+        is late: a server may answer requests out of order.
         """
         self._ledger.won(winner)
         for attempt in [a for a in self._ledger.running if a is not winner]:

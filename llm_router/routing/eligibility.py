@@ -59,7 +59,7 @@ def obstacles(endpoint: Endpoint, request: ChatRequest) -> Iterator[str]:
 
 
 def reductions(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iterator[Part]:
-    """Yields each part of the request that the endpoint can only be asked for less of.
+    """Yields each part of the request that the endpoint cannot take whole.
 
     Such an endpoint is asked when no other can answer: see `reduce`.
     """

@@ -2,9 +2,9 @@
 
 Two moments count from the start of an attempt. At `hedge_after` the next one may start if the hedge
 budget allows it (a high quantile: Dean and Barroso, "The tail at scale", CACM 2013). At
-`silent_after` the next one starts in any case: the endpoint is later than it has ever shown before.
-An endpoint that reports that it has to load its model first counts as late at once. A late attempt
-runs on: the first useful chunk wins, from any attempt.
+`silent_after` the next one starts in any case: the endpoint is well past its median, and past its
+p90 where its times vary little. An endpoint that reports that it has to load its model first counts
+as late at once. A late attempt runs on: the first useful chunk wins, from any attempt.
 """
 
 import math

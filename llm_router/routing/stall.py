@@ -57,8 +57,8 @@ class StallDetector:
         if not self._is_spoken:
             return speaker.progress_at + options.stall
         if self._lead is not None and not self._has_spare:
-            # A slow voice that is asked again is as slow: only a pause that is rare there is one
-            # to end.
+            # A slow server is as slow when it is asked again: only a pause that is rare for it is
+            # worth ending.
             longest = long_pause(speaker.endpoint.latency.pauses, now, options)
             stalls_at = last_chunk + max(options.spoken_stall, longest)
             return max(stalls_at, (self._speech.silent_from or 0.0) - self._lead)

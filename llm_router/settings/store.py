@@ -42,8 +42,9 @@ class StoreSettings(Section):
     networks such as 10.0.0.0/8, host names, *.suffixes, separated by commas. Admins may use any
     address."""
     assistants_file: Path = Path("config/assistants.toml")
-    """File of assistants, a table for each (docs/assistants.md). A stored assistant stands before
-    one of the same name. Without the file, the settings of the agent are the only one."""
+    """File of assistants, a table for each (docs/assistants.md). A stored assistant takes
+    precedence over one of the same name. Without the file, the settings of the agent are the only
+    one."""
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 2_000
     """Connections that may be stored in all."""
     max_connections_per_owner: Annotated[int, Field(ge=1, le=100_000)] = 200

@@ -183,7 +183,10 @@ class ApiKeys:
             query = self._unrevoked(id_).with_for_update(of=api_keys)
             row = (await db.execute(query)).mappings().one_or_none()
             if row is None:
-                raise NotFoundError(f"there is no API key {id_[:100]!r} that could be changed")
+                raise NotFoundError(
+                    f"there is no API key {id_[:100]!r} that could be changed; list the API keys"
+                    " to see their ids"
+                )
             before = _key(row)
             after = replace(before, **changes)
             if after == before:
@@ -209,7 +212,10 @@ class ApiKeys:
         revoked = update(api_keys).where(_K.id == id_, _K.revoked_at.is_(None))
         async with self._database.writing() as db:
             if (await db.execute(revoked.values(revoked_at=now))).rowcount == 0:
-                raise NotFoundError(f"there is no API key {id_[:100]!r} that could be revoked")
+                raise NotFoundError(
+                    f"there is no API key {id_[:100]!r} that could be revoked; list the API keys"
+                    " to see their ids"
+                )
             await db.execute(sign_ins.delete().where(sign_ins.c.api_key_id == id_))
             await audit.write(db, [actor.audit_entry("revoke", ("api_key", id_), now)])
         self.changes += 1

@@ -80,7 +80,7 @@ async def get_call(db: AsyncConnection, call_id: str, *, for_update: bool = Fals
         query = query.with_for_update()
     row = (await db.execute(query)).mappings().one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no call {call_id[:100]!r}")
+        raise NotFoundError(f"there is no call {call_id[:100]!r}; list the calls to see their ids")
     return call_of(row)
 
 

@@ -105,7 +105,7 @@ def require_message(messages: Iterable[ChatMessage], number: int) -> ChatMessage
     for message in messages:
         if message.number == number:
             return message
-    raise NotFoundError(f"the chat has no message {number}")
+    raise NotFoundError(f"the chat has no message {number}; read the chat to see its messages")
 
 
 def path_to(messages: Iterable[ChatMessage], number: int) -> list[ChatMessage]:

@@ -344,7 +344,7 @@ async def _get(db: AsyncConnection, owner: str, chat_id: str, *, for_update: boo
         query = query.with_for_update()
     row = (await db.execute(query)).mappings().one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no chat {chat_id[:100]!r}")
+        raise NotFoundError(f"there is no chat {chat_id[:100]!r}; list the chats to see their ids")
     return _chat(row)
 
 

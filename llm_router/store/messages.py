@@ -67,6 +67,8 @@ class Messages:
         async with self._database.writing() as db:
             gone = await db.execute(messages.delete().where(_M.id == message_id).returning(_M.id))
             if not gone.first():
-                raise NotFoundError(f"there is no message {message_id[:100]!r}")
+                raise NotFoundError(
+                    f"there is no message {message_id[:100]!r}; list the messages to see their ids"
+                )
             entry = actor.audit_entry("remove", ("message", message_id), utc_now(self._clock))
             await audit.write(db, [entry])

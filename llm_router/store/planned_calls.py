@@ -346,7 +346,9 @@ async def _get(db: AsyncConnection, call_id: str) -> PlannedCall:
     query = select(planned_calls).where(_C.id == call_id)
     row = (await db.execute(query)).mappings().one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no planned call {call_id[:100]!r}")
+        raise NotFoundError(
+            f"there is no planned call {call_id[:100]!r}; list the planned calls to see their ids"
+        )
     return _call(row)
 
 

@@ -184,7 +184,9 @@ async def _get_row(db: AsyncConnection, webhook_id: str, *, for_update: bool = F
         query = query.with_for_update()
     row = (await db.execute(query)).mappings().one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no webhook {webhook_id[:100]!r}")
+        raise NotFoundError(
+            f"there is no webhook {webhook_id[:100]!r}; list the webhooks to see their ids"
+        )
     return row
 
 

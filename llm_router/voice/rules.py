@@ -48,7 +48,9 @@ def own_new(actor: Actor, wanted: Ownership) -> Ownership:
     """Returns the ownership of a new assistant. Raises ForbiddenError."""
     is_admin = may_act(actor, "transfer")
     if not is_admin and wanted.team not in {"", actor.team}:
-        raise ForbiddenError(f"{actor.name} may not add assistants to another team than its own")
+        raise ForbiddenError(
+            f"{actor.name} may only add assistants to its own team; leave team out, or ask an admin"
+        )
     owner = wanted.owner if is_admin and wanted.owner else actor.owner
     return replace(wanted, owner=owner)
 

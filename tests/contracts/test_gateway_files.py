@@ -202,7 +202,7 @@ async def test_a_plan_that_is_out_of_date_is_refused(each_gateway: Gateway) -> N
     assert changed["fields"] == {"priority": {"before": 0, "after": 4}}
     await each_gateway.call("editor", "PATCH", f"/connections/{changed['id']}", {"priority": 2})
     refused = problem(await applied(each_gateway, "editor", row, plan=shown["plan"]), 409)
-    assert "look at the plan anew" in refused["detail"]
+    assert "make the plan again" in refused["detail"]
     again = (await applied(each_gateway, "editor", row, dry_run=True)).json()
     assert (await applied(each_gateway, "editor", row, plan=again["plan"])).json()["applied"]
 

@@ -78,7 +78,7 @@ async def test_a_worker_goes_on_without_tables(
     async with opened(await files.new(migrated=False)) as database:
         for _ in range(2):
             async with worker_present(database, "desk", CLOCK, lambda: True):
-                assert "readiness does not show that this worker takes calls" in caplog.text
+                assert "/readyz does not count this worker until the database" in caplog.text
 
 
 async def test_a_worker_says_how_busy_it_is_as_long_as_it_runs(database: Database) -> None:

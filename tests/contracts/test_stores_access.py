@@ -102,7 +102,7 @@ async def test_only_editors_and_admins_add(store: ConnectionStore, actor: Actor)
 async def test_the_actor_who_adds_a_connection_owns_it(store: ConnectionStore) -> None:
     assert (await added(store, ANNA, owner="ben")).owner == "anna"
     assert (await added(store, SYSTEM, owner="ben")).owner == "ben"
-    with pytest.raises(ForbiddenError, match="another team"):
+    with pytest.raises(ForbiddenError, match="to its own team"):
         await added(store, ANNA, "b", team="blue")
     with pytest.raises(ForbiddenError, match="has no owner"):
         await added(store, Actor("nobody", "editor"))

@@ -210,7 +210,7 @@ async def test_a_database_that_is_away_leaves_what_is_known(
     database = Database(away.database)
     assert (await refresh(known, database, away, "shop")).find("shop") == shop
     await database.aclose()
-    assert "are those that are known already: database postgresql" in caplog.text
+    assert "uses those that it has read before: database postgresql" in caplog.text
     assert "secret" not in caplog.text
 
 

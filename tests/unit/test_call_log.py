@@ -304,7 +304,7 @@ async def test_what_waits_is_bounded(store: CallStore, caplog: pytest.LogCapture
         now.door.is_away = False
         _, items = await now.written()
     assert [item.text for item in items] == ["word 0", "word 1", "word 2"]
-    assert caplog.text.count("too far behind") == 1
+    assert caplog.text.count("too slowly") == 1
     assert "word" not in caplog.text.replace("words", "")
 
 

@@ -92,7 +92,7 @@ def test_livekit_that_stays_away_ends_the_attempts(caplog: pytest.LogCaptureFixt
 
     clock.run(until_done(describe, clock))
     assert clock.now() < 60
-    assert "still marked as one that waits: away" in caplog.text
+    assert "still counts as waiting: away" in caplog.text
 
 
 async def test_as_many_callers_are_served_as_may_come() -> None:

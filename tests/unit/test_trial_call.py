@@ -91,7 +91,7 @@ def test_the_connections_of_a_spoken_chat_are_those_for_calls_that_its_key_may_u
     assert connections_for(fast, "auto", every) == ("id0",)
     with pytest.raises(NotFoundError):
         connections_for(fast, "slow", every)
-    with pytest.raises(NotFoundError, match="serve calls"):
+    with pytest.raises(NotFoundError, match="approved for calls"):
         connections_for(Actor("root", "admin"), "auto", every[3:])
     # Also where they happen to be all, one that is added later is none of the key's.
     both = Actor("root", "admin", pools=frozenset({"fast", "slow", every[1].connection.pool}))

@@ -39,7 +39,7 @@ def usable_by(
     *,
     kind: Serves | None = "chat",
 ) -> list[Endpoint]:
-    """Returns the endpoints that the actor may have answer a program.
+    """Returns the endpoints that may answer a program's requests for this actor.
 
     They are flagged for the `integration`; None: for the one of the actor's API key. They serve
     requests of that `kind`; None: any. Built-in rules are none of them: a program asks for a model.

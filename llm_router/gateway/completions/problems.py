@@ -98,7 +98,8 @@ def broken_off(event: ReplyEvent) -> ChatProblem:
         502,
         "reply_broken_off",
         f"the reply broke off after {event.duration:.1f} s, and no connection could finish it"
-        f" ({said or 'its time ran out'})",
+        f" ({said or 'its time ran out'}). Send the request again; if it happens often, test these"
+        " connections",
         may_retry=False,
     )
 

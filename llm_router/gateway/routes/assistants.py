@@ -90,8 +90,8 @@ async def copy(
 ) -> AssistantRead:
     """Stores the assistant of the file under its name, from where it can be changed.
 
-    The stored one stands before that of the file from the next call on. Values that the file takes
-    from variables are stored as they are now.
+    The stored one takes precedence over that of the file from the next call on. Values that the
+    file takes from variables are stored as they are now.
     """
     require_editor(actor)
     records = await asyncio.to_thread(deps.assistants_in_file)
@@ -199,11 +199,15 @@ async def diff(
 
 
 async def _in_file(deps: Services) -> Sequence[AssistantRecord]:
-    """Returns the assistants of the file that no stored one stands before, by name."""
+    """Returns the assistants of the file that no stored one takes precedence over, by name."""
     try:
         records = await asyncio.to_thread(deps.assistants_in_file)
     except ConfigurationError as error:
-        _logger.error("only the stored assistants are shown: %s", error)  # noqa: TRY400  the message says it all
+        _logger.error(  # noqa: TRY400  the message says it all
+            "ASSISTANTS_FILE cannot be read, so only stored assistants are listed; correct the"
+            " file: %s",
+            error,
+        )
         return ()
     stored = await deps.assistants.names()
     return [records[name] for name in sorted(records.keys() - stored)]

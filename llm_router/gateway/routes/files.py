@@ -61,8 +61,9 @@ async def import_file(
     format: Annotated[  # noqa: A002  the name of the query parameter
         Format,
         Query(
-            description="`connections`: llm_connections.json; `openai_compatible`: the JSON of"
-            " OPENAI_COMPATIBLE_DATA; `env`: lines of a .env file, such as LLM_BACKEND_TYPE."
+            description="`connections`: as in config/connections.example.json;"
+            " `openai_compatible`: the JSON of OPENAI_COMPATIBLE_DATA; `env`: lines of a .env file,"
+            " such as LLM_BACKEND_TYPE."
         ),
     ] = "connections",
 ) -> dict[str, Any]:

@@ -111,10 +111,15 @@ class RouterStream(llm.LLMStream):
             async with asyncio.timeout(min(usual, self._timeout or usual)):
                 return await self._lazy.opened()
         except TimeoutError as error:
-            raise APITimeoutError("the router is still being opened") from error
+            raise APITimeoutError(
+                "the router was not open in time; ask again, it is still being opened"
+            ) from error
         except Exception as error:
             # Its opening has logged it.
-            raise APIConnectionError("the router could not be opened") from error
+            raise APIConnectionError(
+                "the router could not be opened; the log of llm_router says why, and the next"
+                " request tries again"
+            ) from error
 
     def _bounded(self, request: ChatRequest, options: RouterOptions) -> ChatRequest:
         """Returns the request with the caller's patience at most, where a voice waits for it."""

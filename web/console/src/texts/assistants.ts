@@ -9,9 +9,9 @@ export const assistants = {
   empty: "An assistant is what answers a call: its words, voice, tools and limits. Calls that name none are answered as the settings say, until there is an assistant called “default”.",
   mayNotRead: (role: string) => `Your role is ${role}: it does not read assistants, whose instructions may be confidential.`,
   mayNotChange: "You can read this assistant, and not change it: that is for its owner and its team, with a key that may serve calls, and for admins.",
-  inFile: "This assistant is in the file of assistants (ASSISTANTS_FILE): it is changed there, or stored here, where it stands before that of the file.",
+  inFile: "This assistant is in the file of assistants (ASSISTANTS_FILE): it is changed there, or stored here, where it takes precedence over that of the file.",
   copy: "Copy it into the database",
-  copied: (name: string) => `${name} is stored: it is changed here from now on, and stands before the one of the file`,
+  copied: (name: string) => `${name} is stored: it is changed here from now on, and takes precedence over the one of the file`,
   gone: "This assistant does not exist, or you may not see it.",
   create: {
     name: "Name",
