@@ -132,10 +132,9 @@ async def rotate_key(context: CommandContext, name: Name, *, yes: Yes = False) -
 @api_command(app, "remove")
 async def remove(context: CommandContext, name: Name, *, yes: Yes = False) -> int | None:
     """Remove a site. Its key is refused from now on."""
-    found = await context.api.request("GET", _path(name))
     if not arguments.confirm(f"Remove {name} and its key?", yes=yes):
         return EXIT_NO
-    await context.api.request("DELETE", _path(name), params={"version": found["version"]})
+    await context.api.request("DELETE", _path(name))
     context.out.print_line(f"removed {name}")
     context.out.json({"removed": name})
     return None

@@ -46,6 +46,15 @@ class StoredSite:
     """Cost of its calls since midnight (UTC), up to the last second."""
 
 
+@dataclass(frozen=True, slots=True)
+class FoundSites:
+    """Sites, and the number of all. `unreadable`: by the names of those left out, why."""
+
+    items: tuple[StoredSite, ...]
+    total: int
+    unreadable: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteVersion:
     """A site as it was from one change to the next. `at`: when the earlier was made."""
@@ -69,16 +78,15 @@ class Sites:
         self._unreadable: dict[str, str] = {}
         """By the names of sites that `all` has left out: why."""
 
-    async def find(
-        self, actor: Actor, *, limit: int | None = 50, offset: int = 0
-    ) -> tuple[tuple[StoredSite, ...], int]:
-        """Lists the sites by name, and the number of all."""
+    async def find(self, actor: Actor, *, limit: int | None = 50, offset: int = 0) -> FoundSites:
+        """Lists the sites by name; one that this version cannot read is left out."""
         rules.require_administrator(actor, _WHAT)
         query = self._query().order_by(_S.name).limit(limit).offset(offset)
         async with self._database.reading() as db:
             total = (await db.execute(select(func.count()).select_from(sites))).scalar_one()
             rows = (await db.execute(query)).mappings().all()
-        return tuple(_stored(row) for row in rows), total
+        found, unreadable = _readable(rows)
+        return FoundSites(found, total, unreadable)
 
     async def get(self, actor: Actor, name: str) -> StoredSite:
         """Returns a site."""
@@ -180,13 +188,16 @@ class Sites:
             return _stored(await self._row(db, name))
 
     async def remove(self, actor: Actor, name: str, *, version: int | None = None) -> None:
-        """Removes a site. Its key is refused from now on; calls that go on are not ended."""
+        """Removes a site, also one that this version cannot read.
+
+        Its key is refused from now on; calls that go on are not ended.
+        """
         rules.require_administrator(actor, _WHAT)
         async with self._database.writing() as db:
-            stored = _stored(await self._row(db, name, for_update=True))
-            rules.check_version("site", name, stored.version, version)
+            row = await self._row(db, name, for_update=True)
+            rules.check_version("site", name, row["version"], version)
             await db.execute(delete(sites).where(_S.name == name))
-            await self._audit(db, actor, "remove", name, before=_plain(stored.record))
+            await self._audit(db, actor, "remove", name, before=row["record"])
 
     async def _versions(self, db: AsyncConnection, stored: StoredSite) -> tuple[SiteVersion, ...]:
         name = stored.record.name

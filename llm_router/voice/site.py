@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     StringConstraints,
     ValidationError,
 )
@@ -86,7 +87,9 @@ class SiteRecord(BaseModel):
     """Origins of the pages that may ask with its key, such as `https://shop.example`."""
     assistant: Annotated[str, StringConstraints(pattern=NAME_PATTERN)] = DEFAULT
     """Name of the assistant that answers."""
-    modes: Annotated[frozenset[Mode], Field(min_length=1)] = frozenset({"text", "voice"})
+    modes: Annotated[
+        frozenset[Mode], Field(min_length=1), PlainSerializer(sorted, when_used="json")
+    ] = frozenset({"text", "voice"})
     """The ways to talk: `text`, `voice`, or both."""
     is_active: Annotated[bool, Field(strict=True)] = True
     """Whether its key is accepted."""

@@ -13,6 +13,10 @@ from tests.voice.test_browser import SOON, microphone
 
 LARGE = "/widget/call-"
 LATER = "Three of you pay thirty."
+WRITE_MAIL = """() => new Promise((done) => {
+    addEventListener("beforeunload", () => done(), { once: true });
+    location.href = "mailto:us@shop.example";
+})"""
 
 
 async def open_panel(page: Page) -> None:
@@ -115,6 +119,18 @@ async def test_a_call_goes_on_after_a_reload_and_on_the_next_page(
         await expect(page.get_by_role("dialog")).to_be_hidden()
         [latest, *_] = (await stack.manage("GET", "/calls"))["items"]
         assert latest["epoch"] == len(("press", "reload", "next page"))
+
+
+async def test_a_link_to_an_email_address_ends_no_call(stack: VoiceStack, tmp_path: Path) -> None:
+    async with shop(stack, tmp_path, microphone("what_time", tmp_path)) as page:
+        await open_panel(page)
+        await page.get_by_test_id("talk").click()
+        said = page.get_by_test_id("log").locator("[data-who=agent]").first
+        await expect(said).to_be_visible(timeout=SOON)
+        await page.evaluate(WRITE_MAIL)
+        await stack.behave(Script(words=words(LATER)))
+        await ask(page, "And for three?", LATER)
+        await expect(page.get_by_test_id("end")).to_be_visible()
 
 
 async def test_a_visitor_who_has_only_spoken_saves_and_deletes_it(

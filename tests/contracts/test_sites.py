@@ -10,7 +10,7 @@ from llm_router.errors import ForbiddenError, NotFoundError, StaleError, TakenEr
 from llm_router.store.audit import read
 from llm_router.store.database import Database
 from llm_router.store.site_tables import sites as site_table
-from llm_router.store.sites import Sites, StoredSite
+from llm_router.store.sites import FoundSites, Sites, StoredSite
 from llm_router.store.usage import UsageLog, UsageRecord
 from llm_router.testing import ManualClock
 from llm_router.voice.site import account_of, parse_site
@@ -42,7 +42,7 @@ async def test_a_site_is_read_as_it_was_written_and_found_by_its_key(sites: Site
     assert await sites.get(SYSTEM, "shop") == added
     assert await of_key(sites, added.key) == added
     assert await of_key(sites, "site_unknown") is None
-    assert await sites.find(SYSTEM) == ((added,), 1)
+    assert await sites.find(SYSTEM) == FoundSites((added,), 1, {})
     with pytest.raises(TakenError):
         await sites.add(SYSTEM, SHOP)
 
@@ -97,7 +97,7 @@ async def test_the_cost_of_its_calls_counts_until_midnight(
     assert (await sites.get(SYSTEM, "shop")).spent_today == 0.0
 
 
-async def test_a_site_that_a_later_version_has_stored_closes_no_other(
+async def test_a_site_that_a_later_version_has_stored_closes_no_other_and_can_be_removed(
     sites: Sites, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     shop = await sites.add(SYSTEM, SHOP)
@@ -108,6 +108,14 @@ async def test_a_site_that_a_later_version_has_stored_closes_no_other(
     for _ in range(2):
         assert await sites.all() == (shop,)
     assert caplog.text.count("site 'blog': colour") == 1
+    found = await sites.find(SYSTEM)
+    assert (found.items, found.total, [*found.unreadable]) == ((shop,), 2, ["blog"])
+    assert "colour" in found.unreadable["blog"]
+    await sites.remove(SYSTEM, "blog", version=1)
+    assert await sites.find(SYSTEM) == FoundSites((shop,), 1, {})
+    async with database.reading() as db:
+        [removal, *_] = await read(db, "blog", 1, kind="site")
+    assert (removal.action, removal.before) == ("remove", newer)
 
 
 async def test_only_admins_may_read_or_change_sites_and_changes_are_audited(

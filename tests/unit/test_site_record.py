@@ -74,6 +74,12 @@ def test_an_edit_that_makes_no_sense_names_the_field(changes: dict[str, object],
         changed(SHOP, changes)
 
 
+def test_modes_are_sent_in_one_order_by_all_processes() -> None:
+    for order in (("text", "voice"), ("voice", "text")):
+        sent = SHOP.model_copy(update={"modes": order}).model_dump(mode="json")
+        assert sent["modes"] == ["text", "voice"]
+
+
 def test_the_same_origin_twice_counts_once() -> None:
     twice = {"name": "a", "origins": ["https://a.example", "https://A.example/"]}
     assert SiteRecord.model_validate(twice).origins == ("https://a.example",)

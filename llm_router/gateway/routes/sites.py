@@ -35,12 +35,13 @@ async def list_sites(
     actor: CurrentActor, deps: Deps, params: Annotated[PageQuery, Query()]
 ) -> dict[str, Any]:
     """Lists the sites by name."""
-    found, total = await deps.sites.find(actor, limit=params.limit, offset=params.offset)
+    found = await deps.sites.find(actor, limit=params.limit, offset=params.offset)
     return {
-        "items": [SiteRead.of(one) for one in found],
-        "total": total,
+        "items": [SiteRead.of(one) for one in found.items],
+        "total": found.total,
         "limit": params.limit,
         "offset": params.offset,
+        "unreadable": found.unreadable,
     }
 
 

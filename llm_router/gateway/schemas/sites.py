@@ -1,6 +1,6 @@
 """Defines sites as JSON. Their fields are those of the record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -80,6 +80,10 @@ class SiteRead(SiteRecord):
 
 class SitePage(Page):
     items: Sequence[SiteRead]
+    unreadable: Mapping[str, str] = Field(
+        default={},
+        description="Sites that this version cannot read: name, and why. They can be deleted.",
+    )
 
 
 class SiteVersionRead(SiteRecord):

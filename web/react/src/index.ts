@@ -22,7 +22,7 @@ export interface PatchbayProps {
   readonly onClose?: () => void;
   readonly onPhase?: (phase: Phase) => void;
   readonly onMessage?: (message: SaidMessage) => void;
-  /** More attributes of the element, such as `lang` or `className`. */
+  /** More attributes of the element, such as `lang` or `class`. */
   readonly attributes?: Readonly<Record<string, string>>;
 }
 

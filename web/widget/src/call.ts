@@ -104,7 +104,9 @@ export class Call {
     this.#voice = voice;
     this.#listens = voice;
     this.#events = events;
-    this.#room = new Room();
+    // LiveKit's client would hang up at `beforeunload`, which also comes where the page stays: at a link to an e-mail
+    // address, at a download, and where the visitor answers the page's own question with "Stay".
+    this.#room = new Room({ disconnectOnPageLeave: false });
     this.#microphone = new CallMicrophone(this.#room, choices.microphone, choices.hold, {
       state: (state) => this.#events.microphone(state),
       // Of a lost connection more is lost than the microphone.
@@ -188,6 +190,7 @@ export class Call {
 
   #observe(): void {
     const signal = this.#ended.signal;
+    window.addEventListener("pagehide", () => void this.#room.disconnect().catch(() => undefined), { signal });
     window.addEventListener("offline", () => this.#setReach("network", false), { signal });
     window.addEventListener("online", () => this.#setReach("network", true), { signal });
     this.#room.registerTextStreamHandler(TRANSCRIPTION, (reader, from) => this.#onTranscription(reader, from.identity));

@@ -3,16 +3,12 @@
 import { DisconnectReason, MediaDeviceFailure } from "livekit-client";
 
 import { Refused, Unreachable } from "./api";
-import { HUNG_UP_BY_AGENT, type Notice, type Trouble, trouble } from "./words";
+import { HUNG_UP_BY_AGENT, type Notice, refusal, type Trouble, trouble } from "./words";
 
 /** Returns why a call could not begin. */
 export function joinNotice(error: unknown): Notice {
   if (error instanceof Unreachable) return trouble("server-unreachable");
-  if (!(error instanceof Refused)) return trouble("media-unreachable");
-  if (error.status === 429) return trouble("too-many-calls", "", error.retryAfter);
-  if (error.status === 503 && error.retryAfter !== null) return trouble("all-busy", "", error.retryAfter);
-  if (error.status === 403) return trouble("not-allowed", error.detail);
-  return trouble("token-refused", error.detail);
+  return error instanceof Refused ? refusal(error) : trouble("media-unreachable");
 }
 
 /** Returns why a call has ended. */

@@ -1,6 +1,6 @@
 /** Wires the parts of a conversation together: passes presses to the call, and the call's events to the view. */
 
-import { type Door, requestDeletion, requestTranscript, sendRating } from "./api";
+import { type Door, Refused, requestDeletion, requestTranscript, sendRating } from "./api";
 import type { Call, CallEvents } from "./call";
 import { ENGLISH, type Language } from "./language";
 import { LeftCall } from "./leaving";
@@ -11,7 +11,7 @@ import { messageId, type TextEvents, TextTalk } from "./text";
 import { type Choices, findMicrophones, hasAgreed, readChoices, storeAgreement, storeChoices } from "./settings";
 import { within } from "./time";
 import { type Actions, View, type ViewOptions } from "./view";
-import { ending, type Microphone, type Notice, type Phase, trouble } from "./words";
+import { ending, type Microphone, type Notice, type Phase, refusal, trouble } from "./words";
 
 /** Loads the part that carries calls; it is large, and of no use before the first call. */
 export type LoadCall = () => Promise<typeof import("./call")>;
@@ -22,7 +22,7 @@ const LOAD_WITHIN_MS = 20_000;
 /** What the owner of a page may listen to. */
 export interface TalkEvents {
   phase?(phase: Phase): void;
-  /** A message is complete. */
+  /** A message of this visit to the page is complete. */
   message?(who: "caller" | "agent", text: string): void;
   notice?(notice: Notice): void;
   /** The visitor's answer to the text that is agreed to first. */
@@ -168,10 +168,12 @@ export class Talk {
       this.#consent = "";
       this.#view.focus();
       if (nextPending(this.#messages)) this.#begin();
+      else this.#catchUp();
     });
   }
 
   hangUp(): void {
+    this.#calls += 1; // one that has not begun yet never does
     if (this.#call) this.#call.hangUp();
     else if (this.#phase === "connecting") this.#onPhase("ended"); // the large part is being loaded
     else if (this.#text) {
@@ -195,8 +197,9 @@ export class Talk {
 
   /** Goes on by voice after the page was left in the middle of a call. */
   async goOn(): Promise<void> {
+    const number = this.#calls;
     await this.#text?.settle();
-    if (!this.#isCall) this.#start(true);
+    if (this.#calls === number) this.#start(true);
   }
 
   /** Proof of whose the conversation is; empty: there is none. */
@@ -287,7 +290,10 @@ export class Talk {
   #writing(): TextEvents {
     return {
       phase: (phase) => !this.#isCall && this.#onPhase(phase),
-      segment: (segment) => this.#write(addSegment(this.#messages, segment)),
+      segment: (segment, isPast) => {
+        if (isPast) this.#reported.add(segment.id);
+        this.#write(addSegment(this.#messages, segment));
+      },
       sent: (id) => this.#write(markSent(this.#messages, id)),
       refused: (id) => this.#takeBack(id),
       ended: () => this.#askRating(),
@@ -311,7 +317,7 @@ export class Talk {
   }
 
   async #open(voice: boolean, number: number): Promise<void> {
-    const isOver = () => this.#calls !== number || this.#phase === "ended";
+    const isOver = () => this.#calls !== number;
     try {
       const { Call } = await within(LOAD_WITHIN_MS, this.#load());
       if (isOver()) return;
@@ -319,9 +325,9 @@ export class Talk {
       if (isOver()) return;
       this.#call = new Call({ ...this.#door(), conversation }, voice, this.#choices, this.#events());
       this.#call.microphone.hold(this.#isHeld);
-    } catch {
+    } catch (error) {
       if (isOver()) return;
-      this.#notice(trouble("server-unreachable"));
+      this.#notice(error instanceof Refused ? refusal(error) : trouble("server-unreachable"));
       this.#onPhase("ended");
       return;
     }

@@ -15,11 +15,11 @@ import { type Notice, type Phase, trouble, type Trouble } from "./words";
 /** Callbacks of a conversation in writing. */
 export interface TextEvents {
   phase(phase: Phase): void;
-  /** Words of either side, as far as they have come. */
-  segment(segment: Segment): void;
+  /** Words of either side, as far as they have come. `isPast`: they were said before the page was opened. */
+  segment(segment: Segment, isPast: boolean): void;
   /** A message of this page has arrived. */
   sent(id: string): void;
-  /** A message of this page is one that the server never takes, or may have answered before it forgot it. */
+  /** A message of this page is one that its writer must send again: refused, or perhaps answered and then forgotten. */
   refused(id: string): void;
   /** The assistant has ended the conversation. */
   ended(): void;
@@ -75,7 +75,7 @@ export class TextTalk {
   #token: string;
   #place = START;
   #words = "";
-  /** The state of the conversation when it was last read to the end. */
+  /** The state of the conversation when it was last read to the end; empty: the page has seen none of it happen. */
   #state = "";
   #isSilent = false;
   /** Whether the page has shown words of a call that the server may not have stored when they were last read. */
@@ -117,6 +117,7 @@ export class TextTalk {
     const begun = await this.#beginning;
     if (this.#adopt()) return this.#token; // another tab has begun one meanwhile
     this.#token = begun;
+    this.#state = "none";
     storeConversation(this.#door().site ?? "", begun);
     return this.#token;
   }
@@ -245,7 +246,9 @@ export class TextTalk {
         try {
           const answer = await answerTo(ask, signal);
           for await (const event of eventsOf(answer)) {
-            [ask, tries] = [again, 0];
+            ask = again;
+            if (event.name === "error") throw new Unreachable("the server is in trouble");
+            tries = 0;
             if (this.#take(event)) return;
           }
         } catch (error) {
@@ -270,12 +273,13 @@ export class TextTalk {
       if (this.#state !== "agent") this.#isCallShown = false;
       // One without a message, perhaps of another tab, may still begin.
       if (data.state === "none" && this.#place !== START) this.#miss();
-      if (data.state === "ended" && before !== "ended") this.#events.ended();
+      if (data.state === "ended" && before !== "ended" && before) this.#events.ended();
       this.#events.phase("idle");
       return true;
     }
     if (name === "text") {
       const after = Number(id.split(".")[0]);
+      this.#state ||= "text";
       this.#words += String(data.text ?? "");
       this.#place = id;
       this.#tell({ id: `item-${after + 1}`, who: "agent", text: this.#words, final: false });
@@ -292,14 +296,14 @@ export class TextTalk {
   }
 
   #sent(id: string): void {
-    this.#uncertain.delete(id);
+    if (this.#uncertain.delete(id)) this.#state ||= "text";
     this.#events.sent(id);
   }
 
   #tell(segment: Segment): void {
     if (this.#isSilent) return;
     this.#events.notice(null);
-    this.#events.segment(segment);
+    this.#events.segment(segment, this.#state === "");
   }
 
   /** Decides whether a message is sent again, and waits until then. */
@@ -321,8 +325,11 @@ export class TextTalk {
       if (error.kind === "busy") await this.follow(); // what another tab is being told stands before this message
       return true;
     }
-    const kind = TROUBLES[error.kind] ?? TROUBLES_BY_STATUS[error.status] ?? "message-not-sent";
-    if (!mayPass(error)) this.#events.refused(id);
+    let kind = TROUBLES[error.kind] ?? TROUBLES_BY_STATUS[error.status] ?? "message-not-sent";
+    const isTooFast = kind === "too-many-messages";
+    // One that may have arrived goes out again under its own name.
+    if (isTooFast && this.#uncertain.has(id)) kind = "message-not-sent";
+    else if (isTooFast || !mayPass(error)) this.#events.refused(id);
     this.#fail(trouble(kind, error.detail, error.retryAfter));
     return false;
   }

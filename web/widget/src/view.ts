@@ -65,6 +65,8 @@ export class View {
   #notice: Notice | null = null;
   #choices: Choices = { microphone: "", hold: false, captions: false };
   #atEnd = true;
+  /** The words in the field that could not be sent. */
+  #givenBack = "";
 
   constructor(root: HTMLElement, actions: Actions, { language = ENGLISH, heading = "h1", note = () => "" }: ViewOptions = {}) {
     this.#root = root;
@@ -224,13 +226,17 @@ export class View {
   }
 
   clearText(): void {
+    this.#givenBack = "";
     this.#find<HTMLInputElement>("#text").value = "";
   }
 
-  /** Lets the visitor change words that could not be sent; they stand before what was typed since. */
+  /** Lets the visitor change words that could not be sent; they stand in their order before what was typed since. */
   giveBack(text: string): void {
     const input = this.#find<HTMLInputElement>("#text");
-    input.value = [text, input.value].filter(Boolean).join(" ");
+    const before = input.value.startsWith(this.#givenBack) ? this.#givenBack : "";
+    const since = input.value.slice(before.length).trimStart();
+    this.#givenBack = [before, text].filter(Boolean).join(" ");
+    input.value = [this.#givenBack, since].filter(Boolean).join(" ");
   }
 
   #connect(actions: Actions): void {
@@ -268,9 +274,11 @@ export class View {
   #connectMenu(actions: Actions): void {
     const menu = this.#find<HTMLDetailsElement>(".pb-menu");
     menu.addEventListener("toggle", () => menu.open && actions.openChoices());
-    menu.addEventListener("change", () => {
+    const microphone = this.#find<HTMLSelectElement>("#microphone");
+    menu.addEventListener("change", ({ target }) => {
       actions.choose({
-        microphone: this.#find<HTMLSelectElement>("#microphone").value,
+        // Before the page may use one, the list lacks the one that was chosen.
+        microphone: target === microphone ? microphone.value : this.#choices.microphone,
         hold: this.#find<HTMLInputElement>("#hold").checked,
         captions: this.#find<HTMLInputElement>("#captions").checked,
       });

@@ -51,6 +51,13 @@ export function trouble(kind: Trouble, detail = "", retryAfter: number | null = 
   return { kind, tone: "trouble", detail, retryAfter };
 }
 
+/** Returns why a server that answered like this lets no call begin. */
+export function refusal({ status, detail, retryAfter }: Pick<Notice, "detail" | "retryAfter"> & { readonly status: number }): Notice {
+  if (status === 429) return trouble("too-many-calls", "", retryAfter);
+  if (status === 503 && retryAfter !== null) return trouble("all-busy", "", retryAfter);
+  return trouble(status === 403 ? "not-allowed" : "token-refused", detail);
+}
+
 /** Makes a notice of an end. */
 export function ending(kind: Ending): Notice {
   return { kind, tone: "end", detail: "", retryAfter: null };

@@ -2,7 +2,7 @@
 import { beforeEach, expect, test, vi } from "vitest";
 
 import type { CallEvents } from "../src/call";
-import { type LoadCall, Talk } from "../src/talk";
+import { type LoadCall, Talk, type TalkEvents } from "../src/talk";
 
 const until = (isSo: () => unknown) => vi.waitUntil(isSo, { timeout: 20_000 });
 
@@ -89,8 +89,8 @@ const load = (async () => ({ Call: RoomOfNone })) as unknown as LoadCall;
 
 let element: AbortController;
 
-function talk(written = true): Talk {
-  const made = new Talk(root, () => DOOR, load, { written, rated: true });
+function talk(written = true, events: TalkEvents = {}, loading = load): Talk {
+  const made = new Talk(root, () => DOOR, loading, { written, rated: true, events });
   made.listen(element.signal);
   return made;
 }
@@ -267,6 +267,74 @@ test("a call that is begun right after another one joins its room once that is o
   expect([first.isOpen, second.isOpen]).toEqual([true, false]);
   state = "text";
   await until(() => second.isOpen);
+});
+
+test("a call that is ended while the large part loads does not begin afterwards", async () => {
+  localStorage.setItem("patchbay.conversation.site_1", '"token"');
+  let loaded: ((part: Awaited<ReturnType<LoadCall>>) => void) | undefined;
+  const talking = talk(true, {}, () => new Promise((resolve) => (loaded = resolve)));
+  press("talk");
+  press("end");
+  await until(() => asked.some(({ path }) => path.endsWith("/events")) && talking.state === "idle");
+  loaded?.(await load());
+  talking.say("Hello?");
+  await until(() => shown().includes("Answer to Hello?"));
+  expect(RoomOfNone.made).toEqual([]);
+});
+
+test("a call does not go on by itself in an element that is gone by then", async () => {
+  localStorage.setItem("patchbay.conversation.site_1", '"token"');
+  const usual = fetch;
+  let state = "agent";
+  vi.stubGlobal("fetch", async (url: string, options: RequestInit = {}) => {
+    const answered = await usual(url, options);
+    return url.includes("/events") ? new Response(END.replace("text", state)) : answered;
+  });
+  const talking = talk();
+  const gone = talking.goOn();
+  await until(() => asked.some(({ path }) => path.endsWith("/events")));
+  talking.hangUp();
+  state = "text";
+  await gone;
+  expect([RoomOfNone.made, talking.state]).toEqual([[], "idle"]);
+});
+
+test("a call that the server does not let begin says why", async () => {
+  const talking = talk();
+  vi.stubGlobal("fetch", async () => new Response("{}", { status: 429, headers: { "retry-after": "30" } }));
+  press("talk");
+  await until(() => talking.state === "ended");
+  expect(root.querySelector("#notice")?.textContent).toContain("Too many calls");
+});
+
+const BEFORE = `id: 1.0\nevent: item\ndata: {"number": 1, "id": "m-0", "role": "user", "text": "Before"}\n\n`;
+
+/** Has a conversation of before, in which a message was sent. */
+function begunBefore(): void {
+  localStorage.setItem("patchbay.conversation.site_1", '"token"');
+  const usual = fetch;
+  vi.stubGlobal("fetch", async (url: string, options: RequestInit = {}) => (url.includes("/events") ? new Response(BEFORE + END) : usual(url, options)));
+}
+
+test("what was said before is shown once the visitor agrees to a text that has changed", async () => {
+  begunBefore();
+  const talking = talk();
+  talking.askConsent("New terms");
+  await talking.resume();
+  expect(shown()).toEqual([]);
+  press("agree");
+  await until(() => shown().includes("Before"));
+});
+
+test("the page is notified of messages of this visit alone", async () => {
+  begunBefore();
+  const said: string[] = [];
+  const talking = talk(true, { message: (_, text) => said.push(text) });
+  await talking.resume();
+  talking.say("Hello?");
+  await until(() => shown().includes("Answer to Hello?"));
+  expect(shown()).toEqual(["Before", "Hello?", "Answer to Hello?"]);
+  expect(said).toEqual(["Hello?", "Answer to Hello?"]);
 });
 
 test("half an emoji is no reason not to send the rest", async () => {

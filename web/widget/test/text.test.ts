@@ -74,11 +74,14 @@ function refusal(status: number, kind: string): Answer {
 }
 
 function talk(url: string) {
-  const seen = { segments: new Map<string, Segment>(), sent: [] as string[], notices: [] as (string | undefined)[], phases: [] as string[] };
+  const seen = { segments: new Map<string, Segment>(), past: [] as string[], sent: [] as string[], notices: [] as (string | undefined)[], phases: [] as string[] };
   const page = { server: url, site: "site_1", language: "de", context: { data: '"Teapot"' } };
   const text = new TextTalk(() => page, {
     phase: (phase) => seen.phases.push(phase),
-    segment: (segment) => seen.segments.set(segment.id, segment),
+    segment: (segment, isPast) => {
+      seen.segments.set(segment.id, segment);
+      if (isPast) seen.past.push(segment.id);
+    },
     sent: (id) => seen.sent.push(id),
     ended: () => seen.phases.push("ended"),
     forgotten: () => seen.phases.push("forgotten"),
@@ -274,6 +277,30 @@ test("the end of a conversation by the assistant is told from that of a reply, a
   expect(seen.phases.filter((phase) => phase === "ended")).toEqual(["ended"]);
 });
 
+test("a conversation that was over before the page was opened is not said to end", async () => {
+  const url = await serve(events(item(1, "user", "Bye", "m-1"), ENDED), events(item(1, "user", "Bye", "m-1"), item(2, "assistant", "Bye!"), ENDED));
+  const [one, other] = [talk(url), talk(url)];
+  await one.text.send("m-1", "Bye");
+  await other.text.follow();
+  expect([one, other].map(({ seen }) => seen.phases.includes("ended"))).toEqual([true, false]);
+});
+
+test("a message to a conversation of before may end it", async () => {
+  localStorage.setItem("patchbay.conversation.site_1", '"token"');
+  const { text, seen } = talk(await serve(events(item(1, "assistant", "Hello!"), item(2, "user", "Bye", "m-1"), ENDED)));
+  await text.send("m-1", "Bye");
+  expect(seen.phases).toContain("ended");
+  expect(seen.past).toEqual(["item-1"]);
+});
+
+test("the end of a reply that was under way when the page was opened is news", async () => {
+  localStorage.setItem("patchbay.conversation.site_1", '"token"');
+  const { text, seen } = talk(await serve(events(item(1, "user", "Bye", "m-1"), words("1.3", "Good"), item(2, "assistant", "Goodbye!"), ENDED)));
+  await text.follow();
+  expect(seen.past).toEqual(["m-1"]);
+  expect(seen.phases).toContain("ended");
+});
+
 test("a refusal says why", async () => {
   const { text, seen } = talk(await serve(refusal(422, "message-too-long")));
   await text.send("m-1", "Hi?");
@@ -332,14 +359,25 @@ test.each([
   expect(seen.notices).toEqual([notice]);
 });
 
-test.each([
-  [429, "rate-limited"],
-  [503, "store-unavailable"],
-])("a message that is refused for a while (%i %s) is not given back", async (status, kind) => {
-  const { text, seen } = talk(await serve(refusal(status, kind)));
+test("a message that the server is in too much trouble to take is not given back", async () => {
+  const { text, seen } = talk(await serve(refusal(503, "store-unavailable")));
   await text.send("m-1", "Hi?");
   expect(seen.phases).not.toContain("refused m-1");
   expect(seen.notices).toHaveLength(1);
+});
+
+test("a message that is written too fast is given back, as the notice says: sent again, it is not there twice", async () => {
+  const { text, seen } = talk(await serve(refusal(429, "rate-limited")));
+  await text.send("m-1", "Hi?");
+  expect(seen.phases).toContain("refused m-1");
+  expect(seen.notices).toEqual(["too-many-messages"]);
+});
+
+test("a message that may have arrived before one is too fast goes out again under its name", async () => {
+  const { text, seen } = talk(await serve(lost, refusal(429, "rate-limited")));
+  await text.send("m-1", "Hi?");
+  expect(seen.phases).not.toContain("refused m-1");
+  expect(seen.notices).toEqual(["message-not-sent"]);
 });
 
 /** Has the browser keep the tabs apart. */
@@ -424,6 +462,30 @@ test("a server that asks for time is given it, and a request that is given up go
     expect([signals[2]?.aborted, signals.length]).toEqual([true, 4]);
     text.stop();
     expect(signals[3]?.aborted).toBe(true);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("a server that says in its answers that it is in trouble is asked more and more seldom", async () => {
+  vi.useFakeTimers();
+  try {
+    const { text, seen } = talk("http://127.0.0.1:9");
+    localStorage.setItem("patchbay.conversation.site_1", '"token"');
+    let asking = 0;
+    let answer = 'event: error\ndata: {"detail": "the store is away"}\n\n';
+    vi.stubGlobal("fetch", async () => {
+      asking += 1;
+      return new Response(answer);
+    });
+    const followed = text.follow();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(asking).toBeGreaterThan(5);
+    expect(asking).toBeLessThan(25);
+    answer = END;
+    await vi.advanceTimersByTimeAsync(15_000);
+    await followed;
+    expect(seen.phases.at(-1)).toBe("idle");
   } finally {
     vi.useRealTimers();
   }

@@ -38,7 +38,7 @@ beforeEach(() => {
     download: () => pressed.push("download"),
     forget: () => pressed.push("forget"),
     act: ({ kind }) => pressed.push(`act ${kind}`),
-    choose: ({ hold, captions }) => pressed.push(`choose ${hold} ${captions}`),
+    choose: ({ microphone, hold, captions }) => pressed.push(`choose ${hold} ${captions}${microphone && ` of ${microphone}`}`),
     openChoices: () => pressed.push("open choices"),
     onGesture: () => undefined,
   };
@@ -274,4 +274,26 @@ test("a message that is being sent is not sent twice", () => {
   expect(send.disabled).toBe(true);
   view.messageSending(false);
   expect(send.disabled).toBe(false);
+});
+
+test("a choice of something else leaves the microphone that was chosen, where the list does not have it yet", () => {
+  view.choices({ microphone: "desk", hold: false, captions: false });
+  view.microphones([]);
+  const change = (selector: string) => one(selector).dispatchEvent(new Event("change", { bubbles: true }));
+  (one("#captions") as HTMLInputElement).checked = true;
+  change("#captions");
+  change("#microphone");
+  expect(pressed).toEqual(["choose false true of desk", "choose false true"]);
+});
+
+test("messages that come back stand in their order before what was typed since", () => {
+  const field = one("#text") as HTMLInputElement;
+  view.giveBack("Two cups");
+  view.giveBack("and a pot");
+  field.value += " in blu";
+  view.giveBack("please");
+  expect(field.value).toBe("Two cups and a pot please in blu");
+  view.clearText();
+  view.giveBack("Milk");
+  expect(field.value).toBe("Milk");
 });

@@ -8,7 +8,7 @@ import { api, ask, type Connection } from "../api/client";
 import { count, time } from "../format";
 import { useMay, useMe } from "../session";
 import { text } from "../text";
-import { Badge, Button, Card, Choice, Empty, Trouble } from "../ui/kit";
+import { Badge, Button, Card, Choice, Empty, Trouble, Unreadable } from "../ui/kit";
 import { Rows } from "../ui/rows";
 import { StatusBadge, UseBadges } from "./badges";
 import { ConnectionEditor } from "./editor";
@@ -40,7 +40,6 @@ export function ConnectionList() {
     refetchInterval: 15_000,
   });
   const items = found.data?.pages.flatMap((page) => page.items) ?? [];
-  const unreadable = Object.values(found.data?.pages[0]?.unreadable ?? {});
   const selected = items.filter(({ id }) => chosen.has(id));
   const isFiltered = Object.keys(filters).some((name) => name !== "sort" && name !== "order");
   const set = (changed: Partial<Record<keyof ConnectionFilters, string | undefined>>) =>
@@ -70,14 +69,7 @@ export function ConnectionList() {
       {!may("activate") && <p className="hint">{text.readOnly(me.role)}</p>}
       <Summary />
       <Filters filters={filters} set={set} reset={() => void navigate({ search: {} })} />
-      {unreadable.length > 0 && (
-        <div className="trouble" role="alert">
-          <p>{words.unreadable(unreadable.length)}</p>
-          {unreadable.map((reason) => (
-            <p key={reason}>{reason}</p>
-          ))}
-        </div>
-      )}
+      <Unreadable reasons={found.data?.pages[0]?.unreadable} />
       {selected.length > 0 && (
         <div className="bulk">
           <span>{words.selected(selected.length)}</span>

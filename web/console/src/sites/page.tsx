@@ -7,7 +7,7 @@ import { api, ask } from "../api/client";
 import { cost } from "../format";
 import { useMe } from "../session";
 import { text } from "../text";
-import { Badge, Button, Empty, Trouble } from "../ui/kit";
+import { Badge, Button, Empty, Trouble, Unreadable } from "../ui/kit";
 import { Rows } from "../ui/rows";
 import { useToasts } from "../ui/toasts";
 import { SiteEditor } from "./editor";
@@ -38,6 +38,7 @@ function Sites() {
         </Button>
       </div>
       {found.isError && <Trouble error={found.error} onRetry={() => void found.refetch()} />}
+      <Unreadable reasons={found.data?.unreadable} />
       {found.isPending && <p className="waiting">{text.loading}</p>}
       {found.isSuccess && !items.length && <Empty title={words.emptyTitle}>{words.empty}</Empty>}
       {items.length > 0 && (

@@ -92,6 +92,20 @@ export function Trouble({ error, onRetry }: { error: Error; onRetry?: () => void
   );
 }
 
+/** Says which stored rows a list leaves out, and why. */
+export function Unreadable({ reasons = {} }: { reasons?: Record<string, string> | undefined }) {
+  const all = Object.values(reasons);
+  if (!all.length) return null;
+  return (
+    <div className="trouble" role="alert">
+      <p>{text.unreadable(all.length)}</p>
+      {all.map((reason) => (
+        <p key={reason}>{reason}</p>
+      ))}
+    </div>
+  );
+}
+
 /** The sentence that a person reads of an error. */
 export function describe(error: Error): string {
   return error instanceof Problem ? error.message : `${text.error.title}: ${error.message}`;
