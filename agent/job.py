@@ -155,7 +155,7 @@ async def _converse(
     more = [transfers] if transfers else []
     languages.tell(guard, llm, tools.context, *more, *([log] if languages.are_several else []))
     if call.terms is None or "text" in call.terms.modes:
-        typed.receive_from(ctx.room)
+        typed.receive()
     log.progress.follow(session)
     journal.follow(session)
     hang_up_at_end(session, ctx)
@@ -337,7 +337,7 @@ def _typed_messages_of(
 ) -> TypedMessages:
     """Makes the reader of typed messages, which ends with the stack."""
     longest = call.settings.message_max_characters
-    typed = TypedMessages(session, call.guard, TextAnswers().answer, longest)
+    typed = TypedMessages(session, call.ctx.room, call.guard, TextAnswers().answer, longest)
     stack.push_async_callback(typed.aclose)
     return typed
 
