@@ -192,7 +192,7 @@ def _read_stop(text: str) -> list[str]:
     except ValueError:
         stop = [None]
     if not all(isinstance(each, str) for each in stop):
-        raise ValueError('stop is words, or texts in double quotes: END, or "a, b"')
+        raise ValueError('stop is words, or texts in double quotes: END, or "\\n", "a, b"')
     return [each for each in stop if each]
 
 

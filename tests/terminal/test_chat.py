@@ -98,7 +98,7 @@ async def test_escape_ends_a_reply_that_is_written_for_another_window(
 async def test_stop_sequences_that_are_not_changed_stay_as_they_are(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    stop = ["User:", "a, b", 'say "no"']
+    stop = ["\n\nUser:", "a, b", 'say "no"']
     body = {"title": "old", "parameters": {"stop": stop}}
     chat = (await gateway.call("editor", "POST", "/chats", body)).json()
     async with chatting(gateway, tmp_path) as pilot:
