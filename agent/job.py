@@ -133,7 +133,7 @@ async def _converse(
     callee = callee_of(call, llm, log, resumption)
     if callee:
         stack.push_async_callback(callee.aclose)
-        resumption = None  # nobody was met: it greets whom it finds to be a person
+        resumption = None  # no person was met: it greets whom it finds to be one
     assistant = _make_agent(call, tools, caller, languages, resumption, callee=callee)
     stack.push_async_callback(receive_whispers(call, assistant).aclose)
     line = Line(session, ctx.room)
@@ -155,9 +155,9 @@ async def _converse(
     more = [transfers] if transfers else []
     languages.tell(guard, llm, tools.context, *more, *([log] if languages.are_several else []))
     if call.terms is None or "text" in call.terms.modes:
-        typed.receive_from(ctx.room)
+        typed.receive()
     log.progress.follow(session)
-    journal.follow(session)
+    journal.follow(session, may_rest=lambda: callee is None or not callee.is_unknown)
     hang_up_at_end(session, ctx)
     line.follow()
     log.start(session, ctx.room, partial(_why_ended, guard, line, callee, transfers))
@@ -337,7 +337,7 @@ def _typed_messages_of(
 ) -> TypedMessages:
     """Makes the reader of typed messages, which ends with the stack."""
     longest = call.settings.message_max_characters
-    typed = TypedMessages(session, call.guard, TextAnswers().answer, longest)
+    typed = TypedMessages(session, call.ctx.room, call.guard, TextAnswers().answer, longest)
     stack.push_async_callback(typed.aclose)
     return typed
 

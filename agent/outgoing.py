@@ -27,10 +27,12 @@ def callee_of(
 ) -> Callee | None:
     """Makes what finds out who answers; None: nothing is to be found out.
 
-    A later agent of the call goes on with the party that an earlier one has met, if any has.
+    A later agent of the call goes on with the person whom an earlier one has met, if any has, and
+    leaves its message with a machine that one has found.
     """
     outgoing = call.dispatch.outgoing
-    has_met = resumption is not None and not resumption.is_first
+    is_machine = resumption is not None and resumption.is_machine
+    has_met = resumption is not None and not (resumption.is_first or is_machine)
     if outgoing is None or not outgoing.detect_machine or has_met:
         return None
 
@@ -42,6 +44,7 @@ def callee_of(
         on_found,
         message=filled(call, outgoing.voicemail),
         vad_silence=call.settings.vad_min_silence,
+        is_machine=is_machine,
     )
 
 

@@ -23,7 +23,7 @@ from llm_router.clock import Clock, utc_now
 from llm_router.errors import StoreError
 from llm_router.gateway.errors import Problem
 from llm_router.periodic import log_bug
-from llm_router.voice.calls import HANDED_TO, Call, CallPort
+from llm_router.voice.calls import HANDED_TO, Call, CallPort, CallState
 from llm_router.voice.supervision import Seat
 
 _logger = logging.getLogger("agent.api")
@@ -35,6 +35,15 @@ _COMES_WITHIN = 30.0
 _POLL = 0.25
 _MOST = 200
 """Supervisors at a time in one process."""
+_WRONG_STATE: Mapping[CallState, str] = {
+    "agent": "An agent answers this call. Only a call that you have taken over can be given back.",
+    "handed_over": "A person answers this call, so no agent is there to instruct. Give the call"
+    " back first, if you took it over.",
+    "text": "The visitor types; there is no room to join. Try again once the conversation goes on"
+    " by voice.",
+    "ended": "The call has ended. List the calls with state `agent` to find one that goes on.",
+}
+"""The refusal of what cannot be done to a call in each state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,14 +210,12 @@ async def give_back(
 
 def _require(call: Call, *states: str) -> None:
     if call.kind == "other":
-        raise _conflict("Its agent is not one of ours: it only reports what it does.")
+        raise _conflict(
+            "This call belongs to another LiveKit agent, which only reports it. You can read and"
+            " delete it, and no more."
+        )
     if call.state not in states:
-        said = {
-            "agent": "No person answers the call: an agent does.",
-            "handed_over": "A person answers the call, and no agent.",
-            "ended": "The call has ended.",
-        }
-        raise _conflict(said[call.state])
+        raise _conflict(_WRONG_STATE[call.state])
 
 
 def _conflict(detail: str) -> Problem:

@@ -32,19 +32,23 @@ class TypedMessages:
     """
 
     def __init__(
-        self, session: AgentSession[None], guard: CallGuard, answer: Answer, longest: int = 0
+        self,
+        session: AgentSession[None],
+        room: rtc.Room,
+        guard: CallGuard,
+        answer: Answer,
+        longest: int = 0,
     ) -> None:
         self._session = session
+        self._room = room
         self._guard = guard
         self._answer = answer
         self._longest = longest or _LONGEST
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def receive_from(self, room: rtc.Room) -> None:
-        """Receives the messages of a room from now on."""
-        self._room = room
-        logging.getLogger().addFilter(_names_no_topic)
-        room.register_text_stream_handler(TOPIC_CHAT, self._on_stream)
+    def receive(self) -> None:
+        """Receives the messages of the room from now on."""
+        self._room.register_text_stream_handler(TOPIC_CHAT, self._on_stream)
 
     async def aclose(self) -> None:
         self._room.unregister_text_stream_handler(TOPIC_CHAT)
@@ -97,8 +101,3 @@ class TypedMessages:
         finally:
             reader.close()
         return "".join(pieces)
-
-
-def _names_no_topic(record: logging.LogRecord) -> bool:
-    # LiveKit logs the topic of each stream that has no reader: a visitor's words, without end.
-    return not str(record.msg).startswith(("ignoring text stream", "ignoring byte stream"))

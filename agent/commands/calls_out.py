@@ -75,7 +75,8 @@ async def add(
         raise CommandError(f"{file}: is not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise CommandError(f"{file}: cannot be read ({error}); correct the path") from None
-    plans = [plan.model_dump(mode="json") for plan in read_plans(text, str(file))]
+    found = read_plans(text, str(file), utc_now(SystemClock()))
+    plans = [plan.model_dump(mode="json") for plan in found]
     if more := len(plans) - len({plan["number"] for plan in plans}):
         context.out.print_note(f"{more} calls are to numbers that the file has already")
     planned: list[Any] = []

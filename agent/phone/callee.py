@@ -49,7 +49,8 @@ class Callee:
     """The party that is called. Await `is_person` as the phone is answered; close it at the end.
 
     `on_found` is given who has answered, as the call's record says it: person, machine, or
-    voicemail once a message was left.
+    voicemail once a message was left. `is_machine`: an earlier agent of the call has found a
+    machine.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Callee:
         *,
         message: str = "",
         vad_silence: float = 0.25,
+        is_machine: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self._ask = ask
         self._on_found = on_found
         self._message = message
         self._vad_silence = vad_silence
+        self._is_machine = is_machine
         self._clock = clock or SystemClock()
         self._screening = Screening(self._clock.now())
         self._changed = asyncio.Event()
@@ -104,7 +107,7 @@ class Callee:
         self._answered_at = self._clock.now()
         self._screening.answered(self._answered_at)
         async with self._listening_for_tones(session):
-            verdict = await self._find_out()
+            verdict = Verdict.MACHINE if self._is_machine else await self._find_out()
             pressed = 0
             while verdict is Verdict.SCREENED and pressed < _MOST_KEYS:
                 if not (key := wanted_key(self._screening.words)):

@@ -1,6 +1,7 @@
 """Takes a message from a caller who would rather not wait; it is stored before it is promised."""
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import StoreError
 from llm_router.voice.messages import MAX_MESSAGE, MAX_NAME, Message, MessageBox
+from llm_router.voice.redaction import redact
 
 METHOD = "patchbay.message"
 """Remote procedure of the receptionist, which returns once the message is stored."""
@@ -50,8 +52,6 @@ class Letters:
         self._on_taken = on_taken
         self._is_busy = False
         self._tries = 0
-        self._number = 0
-        self._last: Letter | None = None
         self.are_taken = False
 
     async def open(self) -> None:
@@ -95,13 +95,13 @@ class Letters:
         return ""
 
     async def _message(self, letter: Letter) -> Message:
-        if letter != self._last:
-            self._last = letter
-            self._number += 1
+        words = redact(letter.model_dump_json())  # a card's number could be guessed from a digest
+        digest = hashlib.sha256(words.encode()).hexdigest()[:16]
         return Message(
-            # The same one for each try: what was stored after all is not stored twice. It has
-            # LiveKit's id of the room, whose name may have been that of an earlier call.
-            id=f"queue-{await self._room.sid}-{self._number}",
+            # The same one for each try, also with the next receptionist: what was stored after all
+            # is not stored twice, and edited words are. It has LiveKit's id of the room, whose name
+            # may have been that of an earlier call.
+            id=f"queue-{await self._room.sid}-{digest}",
             room=self._room.name,
             assistant=self._assistant,
             contact=letter.contact,

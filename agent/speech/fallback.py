@@ -20,6 +20,9 @@ from agent.speech.voice import ProcessTTS
 
 _USUAL_PACE = 15.0
 """Characters that a voice speaks in a second, until its own texts show another pace."""
+_SYLLABLES_PACE = 5.0
+"""The same of Chinese, Japanese and Korean, where a sign is a syllable or a word."""
+_SYLLABLES = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 """A word; each sign of the scripts without spaces counts as one: those of Thailand, Laos, Burma,
@@ -42,7 +45,8 @@ class Pace:
 
         It begins with the word that was cut off.
         """
-        pace = self.characters / self.seconds if self.seconds else _USUAL_PACE
+        usual = _SYLLABLES_PACE if _SYLLABLES.search(text) else _USUAL_PACE
+        pace = self.characters / self.seconds if self.seconds else usual
         reached = round(seconds * pace)
         words = (word for word in _WORD.finditer(text) if word.end() > reached)
         cut_off = next(words, None)

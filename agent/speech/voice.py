@@ -9,7 +9,9 @@ from livekit.agents import APIConnectOptions, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.utils import shortuuid
 
-from agent.speech.process.client import SpeechClient
+from agent.speech.process.client import SpeechClient, SpeechLateError
+from agent.speech.process.health import first_piece_within
+from agent.speech.process.wire import MOST_AHEAD
 from agent.speech.spoken_text import spoken_text
 
 _FIRST_SOUND = 1.0
@@ -17,9 +19,13 @@ _FIRST_SOUND = 1.0
 
 
 class ReplySound:
-    """The sound of a reply that was made so far."""
+    """The sound of a reply that was made so far, by its voice or by the spare.
+
+    `was_late`: whether the voice came too late with the last text.
+    """
 
     def __init__(self) -> None:
+        self.was_late = False
         self._silent_at = 0.0
 
     def add(self, seconds: float, now: float) -> None:
@@ -40,6 +46,11 @@ def begin_reply() -> None:
     All but the first may wait until the sound before them has nearly been played.
     """
     _reply.set(ReplySound())
+
+
+def current_reply() -> ReplySound:
+    """Returns the reply of this task's text; a text of none is a reply by itself."""
+    return _reply.get() or ReplySound()
 
 
 class ProcessTTS(tts.TTS[Any]):
@@ -108,18 +119,23 @@ class _Speech(tts.ChunkedStream):
         )
         text = await asyncio.to_thread(spoken_text, self._input_text, self._engine.language)
         now = asyncio.get_running_loop().time
-        reply = _reply.get() or ReplySound()
-        timeout = max(self._conn_options.timeout, self._engine.patience)
-        first = max(_FIRST_SOUND, self._engine.patience)
+        reply = current_reply()
+        ahead = min(reply.left(now()), MOST_AHEAD)
+        usual = max(_FIRST_SOUND, self._engine.patience)
         sound = self._engine.client.speak(
             text,
             speed=self._engine.speed,
-            silent_in=reply.left(now()),
-            first=first,
-            timeout=timeout,
+            silent_in=ahead,
+            first=first_piece_within(usual, ahead, was_late=reply.was_late),
+            timeout=max(self._conn_options.timeout, self._engine.patience),
         )
-        async with aclosing(sound) as pieces:
-            async for piece in pieces:
-                output_emitter.push(piece)
-                reply.add(len(piece) / 2 / self._engine.sample_rate, now())
+        try:
+            async with aclosing(sound) as pieces:
+                async for piece in pieces:
+                    reply.was_late = False
+                    output_emitter.push(piece)
+                    reply.add(len(piece) / 2 / self._engine.sample_rate, now())
+        except SpeechLateError:
+            reply.was_late = True
+            raise
         output_emitter.flush()

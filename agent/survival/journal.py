@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -42,10 +42,15 @@ class Journal(TextOutput):
         self._clock = clock
         self._items: deque[dict[str, Any]] = deque(maxlen=MAX_ITEMS)
         self._session: AgentSession[Any] | None = None
+        self._may_rest: Callable[[], bool] = lambda: True
         self._caller_at = 0.0
 
-    def follow(self, session: AgentSession[Any]) -> None:
+    def follow(
+        self, session: AgentSession[Any], *, may_rest: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Follows a session, which is never at rest while `may_rest` returns False."""
         self._session = session
+        self._may_rest = may_rest
         session.on("conversation_item_added", self._on_item)
         session.on("function_tools_executed", self._on_tools)
         session.on("tool_execution_updated", self._on_tools)
@@ -75,6 +80,7 @@ class Journal(TextOutput):
             and session.agent_state in {"listening", "idle"}
             and session.user_state != "speaking"
             and not self._progress.runs_tools
+            and self._may_rest()
             and self._clock.now() - self._caller_at > _REST
         )
 

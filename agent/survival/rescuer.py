@@ -257,19 +257,19 @@ class Rescuer:
         """Returns whether the agent of this epoch, or of a later one, has the call."""
         began = self._clock.now()
         arrival = Arrival(attempt, began)
-        is_claimed = True
-        call: Call | None = None
-        while arrival.is_awaited(
-            self._clock.now(), is_claimed=is_claimed, beat=call.last_beat if call else None
-        ):
+        while True:
             is_known, call = await self._claimed(lost.room, epoch)
             if call is not None and call.epoch > epoch:
                 return True
             is_claimed = call is not None or not is_known
             if is_claimed and await self._is_there(lost, epoch):
                 return True
+            beat = call.last_beat if call else None
+            # Asked after the check: what was claimed since the one before has come in time.
+            if not arrival.is_awaited(self._clock.now(), is_claimed=is_claimed, beat=beat):
+                break
             await self._clock.sleep(poll_after(self._clock.now() - began))
-        if await self._is_there(lost, epoch):
+        if not is_claimed and await self._is_there(lost, epoch):
             return True
         if call is not None or not lost.is_new:
             return False

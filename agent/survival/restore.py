@@ -27,6 +27,7 @@ class Resumption:
     as the agent died, with that as their outcome, to be stored after it.
     `so_far`: the part of its limits that the call has used. `language`: the one that the caller has
     changed to; empty: none. `is_first`: neither side has said a word yet, as far as is known.
+    `is_machine`: a machine has answered, and has no whole message yet.
     """
 
     context: llm.ChatContext
@@ -38,6 +39,7 @@ class Resumption:
     so_far: CallSoFar = field(default_factory=CallSoFar)
     language: str = ""
     is_first: bool = False
+    is_machine: bool = False
 
 
 def resume(

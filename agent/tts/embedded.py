@@ -17,6 +17,7 @@ from livekit.agents.utils import shortuuid
 
 from agent.speech.spoken_text import spoken_text
 from agent.speech.tts import TTSOptions
+from agent.speech.voice import current_reply
 from llm_router.errors import ConfigurationError
 
 try:
@@ -169,6 +170,7 @@ class _Speech(tts.ChunkedStream):
             frame_size_ms=20,
         )
         loop = asyncio.get_running_loop()
+        reply = current_reply()
         cancelled = threading.Event()
 
         def speak() -> None:
@@ -178,8 +180,12 @@ class _Speech(tts.ChunkedStream):
         def take(samples: bytes) -> bool:
             if cancelled.is_set():
                 return False
-            loop.call_soon_threadsafe(output_emitter.push, samples)
+            loop.call_soon_threadsafe(push, samples)
             return True
+
+        def push(samples: bytes) -> None:
+            output_emitter.push(samples)
+            reply.add(len(samples) / 2 / self._espeak.sample_rate, loop.time())
 
         try:
             await loop.run_in_executor(self._espeak.thread, speak)

@@ -10,8 +10,8 @@ def run() -> int:
     except ModuleNotFoundError as error:
         sys.exit(
             f"llm-router: the package {error.name!r} is missing, which only the command needs;"
-            " install the router with its extra: pip install 'patchbay-router[cli]', or"
-            " './llm_router[cli]' in a checkout"
+            " install the router with its extra, in a checkout of Patchbay: pip install"
+            " './llm_router[cli]'"
         )
     return main()
 

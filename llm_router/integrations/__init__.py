@@ -8,6 +8,6 @@ try:
     import livekit.agents  # noqa: F401  only to say what is missing
 except ModuleNotFoundError as error:
     raise ImportError(
-        "llm_router.integrations needs livekit-agents: install the router with its extra, pip"
-        " install 'patchbay-router[livekit]', or './llm_router[livekit]' in a checkout"
+        "llm_router.integrations needs livekit-agents: install the router with its extra, in a"
+        " checkout of Patchbay: pip install './llm_router[livekit]'"
     ) from error

@@ -136,8 +136,8 @@ def _parse(variable: str, value: str) -> httpx2.Proxy:
     if scheme in _SOCKS and find_spec("socksio") is None:
         raise UnreachableError(
             f"{variable} names a SOCKS proxy, which needs an extra that is not installed",
-            cure="pip install 'patchbay-router[socks]', in a checkout EXTRAS=socks make setup, or"
-            f" correct {variable}",
+            cure="in a checkout of Patchbay run EXTRAS=socks make setup, or pip install"
+            f" './llm_router[socks]'; or correct {variable}",
         )
     try:
         parts = urlsplit(f"{scheme}://{rest}")

@@ -161,8 +161,8 @@ class ChatApp(App[None]):
             self._note(str(error))
 
     def action_cancel(self) -> None:
-        if self._is_busy():
-            self._stop(self._conversation)
+        # Also where none is read here: a reply is written on after its connection broke.
+        self._stop(self._conversation)
 
     async def action_clear(self) -> None:
         """Begins a new chat; the one before stays stored."""
@@ -228,6 +228,8 @@ class ChatApp(App[None]):
     async def _open_or_remove(self, picked: Picked) -> None:
         if picked.is_removed:
             await self._api.request("DELETE", f"/chats/{picked.value}")
+            if picked.value == self._conversation.id:
+                await self.action_clear()
             self._note("the chat is removed")
         else:
             await self._change_to(await StoredConversation.open(self._api, picked.value))

@@ -59,6 +59,8 @@ class Conversation(Protocol):
 
     options: Options
     title: str
+    id: str
+    """Names the stored chat; empty: nothing is stored."""
     messages: Sequence[Message]
     """The messages that there were when it was opened."""
 
@@ -84,6 +86,7 @@ class HeldConversation:
     def __init__(self, api: ApiClient, options: Options) -> None:
         self.options = options
         self.title = "not stored"
+        self.id = ""
         self.messages: Sequence[Message] = ()
         self._api = api
         self._turns: list[dict[str, str]] = []
@@ -135,9 +138,9 @@ class StoredConversation:
     def __init__(self, api: ApiClient, options: Options) -> None:
         self.options = options
         self.title = "new chat"
+        self.id = ""
         self.messages: Sequence[Message] = ()
         self._api = api
-        self._path = ""
         self._running: int | None = None
         """The number of the reply that is being written; 0: not known yet; None: there is none."""
 
@@ -152,13 +155,14 @@ class StoredConversation:
         )
         conversation.title = chat["title"]
         conversation.messages = [_message_of(each) for each in chat["path"]]
-        conversation._path = f"/chats/{chat_id}"
+        conversation.id = chat_id
+        conversation._running = _running_in(chat["path"])
         return conversation
 
     async def ask(self, text: str) -> Reply:
-        if not self._path:
+        if not self.id:
             chat = await self._api.request("POST", "/chats", self._body())
-            self._path = f"/chats/{chat['id']}"
+            self.id = str(chat["id"])
         self._running = 0
         events = self._api.send_for_events(f"{self._path}/messages", {"content": text})
         ending = Ending(problem="the reply broke off; send the message again")
@@ -187,15 +191,17 @@ class StoredConversation:
                 await self._api.request("POST", f"{self._path}/messages/{number}/stop")
         self._running = None  # only now: cancelled before, it is to be asked again
 
-    async def _find_running(self) -> int:
-        """Returns the number of the reply that is being written, or 0. Raises RouterError."""
-        path = (await self._api.request("GET", self._path))["path"]
-        return path[-1]["number"] if path and path[-1]["status"] == "running" else 0
+    async def _find_running(self) -> int | None:
+        return _running_in((await self._api.request("GET", self._path))["path"])
 
     async def change(self, options: Options) -> None:
         self.options = options
-        if self._path:
+        if self.id:
             await self._api.request("PATCH", self._path, self._body())
+
+    @property
+    def _path(self) -> str:
+        return f"/chats/{self.id}"
 
     def _body(self) -> dict[str, Any]:
         return {
@@ -215,6 +221,11 @@ def route_text(route: Mapping[str, Any] | None) -> str:
     if route["attempts"] > 1:
         parts.append(f"{route['attempts']} attempts")
     return " · ".join(parts)
+
+
+def _running_in(path: Sequence[Mapping[str, Any]]) -> int | None:
+    """Returns the number of the reply that is being written in a chat; None: there is none."""
+    return path[-1]["number"] if path and path[-1]["status"] == "running" else None
 
 
 def _message_of(item: Mapping[str, Any]) -> Message:

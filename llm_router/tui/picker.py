@@ -1,5 +1,6 @@
 """Windows that ask: which of a list, and with which options."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -135,7 +136,7 @@ class OptionsWindow(ModalScreen[Options | None]):
             yield TextArea(self._options.system_prompt, id="prompt", compact=True)
             for name in _RANGES:
                 yield from _field(name, str(given.get(name, "")))
-            yield from _field("stop", ", ".join(given.get("stop", ())))
+            yield from _field("stop", _shown_stop(given.get("stop", ())))
             yield Static(classes="problem")
             yield Button("Use them", variant="primary", compact=True)
 
@@ -173,9 +174,26 @@ def read_parameters(fields: Mapping[str, str]) -> dict[str, Any]:
             what = "a whole number" if kind is int else "a number"
             raise ValueError(f"{name} is {what} from {lowest:g} to {highest:g}")
         parameters[name] = value
-    if stop := [each.strip() for each in fields.get("stop", "").split(",") if each.strip()]:
+    if stop := _read_stop(fields.get("stop", "").strip()):
         parameters["stop"] = stop
     return parameters
+
+
+def _shown_stop(stop: Sequence[str]) -> str:
+    return ", ".join(json.dumps(each, ensure_ascii=False) for each in stop)
+
+
+def _read_stop(text: str) -> list[str]:
+    """Reads words with commas between them, or any texts in double quotes, as JSON has them."""
+    if not text.startswith('"'):
+        return [each.strip() for each in text.split(",") if each.strip()]
+    try:
+        stop = json.loads(f"[{text}]")
+    except ValueError:
+        stop = [None]
+    if not all(isinstance(each, str) for each in stop):
+        raise ValueError('stop is words, or texts in double quotes: END, or "\\n", "a, b"')
+    return [each for each in stop if each]
 
 
 def _field(name: str, value: str) -> ComposeResult:

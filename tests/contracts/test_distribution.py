@@ -82,8 +82,8 @@ async def test_the_router_answers_without_any_extra(wheel: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "extra"),
     [
-        ("import llm_router.integrations.livekit", "patchbay-router[livekit]"),
-        ("from llm_router.cli.__main__ import run; run()", "patchbay-router[cli]"),
+        ("import llm_router.integrations.livekit", "pip install './llm_router[livekit]'"),
+        ("from llm_router.cli.__main__ import run; run()", "pip install './llm_router[cli]'"),
     ],
 )
 def test_a_part_without_its_packages_names_its_extra(wheel: Path, code: str, extra: str) -> None:

@@ -251,3 +251,16 @@ async def test_no_call_is_planned_with_an_assistant_that_there_is_not(files: Fil
         assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
         planned = await gateway.call("operator", "GET", "/calls/planned")
         assert planned.json()["total"] == len(plans) + 1
+
+
+async def test_plans_too_far_ahead_are_refused_with_their_places(gateway: Gateway) -> None:
+    plans = [
+        {"number": f"+1555012345{place}", "earliest": f"{year}-01-01T09:00"}
+        for place, year in enumerate((2100, 2020, 2100))
+    ]
+    answer = await gateway.call("operator", "POST", "/calls/planned", {"calls": plans})
+    refused = problem(answer, 422)
+    fields = [fault["field"] for fault in refused["errors"]]
+    assert fields == ["calls.0.earliest", "calls.2.earliest"]
+    alone = problem(await gateway.call("operator", "POST", "/calls", plans[0]), 422)
+    assert alone["detail"] == "earliest: is more than a year ahead; plan the call later"

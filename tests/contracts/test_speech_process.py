@@ -328,6 +328,42 @@ async def test_a_voice_that_was_late_once_is_asked_for_the_next_text_and_for_non
     assert client.texts == ["We open at nine."] * 2
 
 
+class BusyClient(SpeechClient):
+    """Is late with the first text. `waits`: seconds for the first piece of each text."""
+
+    def __init__(self) -> None:
+        super().__init__(VOICE)
+        self.waits: list[float] = []
+
+    async def speak(
+        self, text: str, *, first: float = 0.0, **options: float
+    ) -> AsyncGenerator[bytes, None]:
+        self.waits.append(first)
+        if len(self.waits) == 1:
+            raise SpeechLateError("late")
+        yield bytes(3_200)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["We open at nine in the morning and close at six, every single day."], ["Good bye."] * 2],
+)
+async def test_a_voice_that_was_late_has_its_usual_time_again(texts: list[str]) -> None:
+    voice = ProcessTTS(
+        VOICE, name="tones", provider="scripted", language="en", sample_rate=16_000, speed=1.0
+    )
+    voice.client = client = BusyClient()
+    engine = as_stream(voice, tts.ENGINES.load("embedded")(TTSOptions(is_spare=True)), timeout=3)
+    for reply in texts:
+        async with engine.stream() as stream:
+            stream.push_text(reply)
+            stream.end_input()
+            assert [audio async for audio in stream]
+    await engine.aclose()
+    # The later text of the same reply waits while the sound of the spare plays.
+    assert client.waits == pytest.approx([1.0, 1.0], abs=0.6)
+
+
 class BreakingClient(AheadClient):
     """Breaks off in the middle of every text but the first."""
 

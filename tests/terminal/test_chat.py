@@ -10,7 +10,7 @@ from textual.widgets import Input, OptionList, Static, TextArea
 from llm_router.testing.server import Fault, Script
 from llm_router.tui.app import ChatApp
 from llm_router.tui.board import BoardView
-from llm_router.tui.picker import OptionsWindow, Picker
+from llm_router.tui.picker import OptionsWindow, Picker, read_parameters
 from tests.contracts.gateway import Gateway, one_server
 from tests.terminal.opened import (
     WIDE,
@@ -56,6 +56,73 @@ async def test_chats_are_stored_and_opened_again(gateway: Gateway, tmp_path: Pat
     assert [(chat["title"], chat["messages"]) for chat in page["items"]] == [
         ("When do you open?", 4)
     ]
+
+
+async def test_a_new_chat_begins_where_the_open_one_is_removed(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    async with one_server(gateway), chatting(gateway, tmp_path) as pilot:
+        await say(pilot, "Hi")
+        await replied(pilot)
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
+        await pilot.press("ctrl+d", "ctrl+d")
+        await until(pilot, lambda: "removed" in status(pilot))
+        assert replies(pilot) == []
+        await say(pilot, "Again")
+        await replied(pilot)
+        assert (replies(pilot), problems(pilot)) == ([HELLO], "")
+
+
+async def test_escape_ends_a_reply_that_is_written_for_another_window(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    script = Script(fault=Fault.STALL_AFTER)
+    async with one_server(gateway, script) as server, chatting(gateway, tmp_path) as first:
+        await say(first, "Hi")
+        await until(first, lambda: replies(first) == ["Hello there,"])
+        async with chatting(gateway, tmp_path) as second:
+            await second.press("f3")
+            await until(second, lambda: isinstance(second.app.screen, Picker))
+            await second.press("enter")
+            await until(second, lambda: len(replies(second)) == 1)
+            await second.press("escape")
+            await server.disconnected(0)
+            await replied(second)
+            await server.behave(Script())
+            await say(second, "Again")
+            await replied(second)
+            assert replies(second)[-1] == HELLO
+
+
+async def test_stop_sequences_that_are_not_changed_stay_as_they_are(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    stop = ["\n\nUser:", "a, b", 'say "no"']
+    body = {"title": "old", "parameters": {"stop": stop}}
+    chat = (await gateway.call("editor", "POST", "/chats", body)).json()
+    async with chatting(gateway, tmp_path) as pilot:
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
+        await pilot.press("enter")
+        await until(pilot, lambda: "old" in str(pilot.app.query_one("#messages").border_title))
+        await pilot.press("f4")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OptionsWindow))
+        window = pilot.app.screen
+        window.query_one("#stop", Input).value += ","
+        window.query_one("#seed", Input).focus()
+        await pilot.press("enter")
+        assert "double quotes" in str(window.query_one(".problem").render())
+        window.query_one("#stop", Input).value += ' "END"'
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(pilot.app.screen, OptionsWindow))
+        await until(pilot, lambda: "END" in status(pilot))
+    stored = (await gateway.call("editor", "GET", f"/chats/{chat['id']}")).json()
+    assert stored["parameters"]["stop"] == [*stop, "END"]
+
+
+def test_stop_sequences_may_be_words_with_commas() -> None:
+    assert read_parameters({"stop": "END, User:,"}) == {"stop": ["END", "User:"]}
 
 
 async def test_a_chat_is_removed_after_a_second_press(gateway: Gateway, tmp_path: Path) -> None:

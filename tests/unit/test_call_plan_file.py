@@ -1,6 +1,7 @@
 """Tests files of calls to plan: CSV and JSON Lines, and how a fault in one is named."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,13 @@ def test_a_fault_is_named_with_its_line(text: str, fault: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         read_plans(text, "f")
     assert str(raised.value).startswith(fault)
+
+
+def test_a_call_too_far_ahead_is_named_with_its_line() -> None:
+    text = "number,earliest\n+15550123456,2027-12-01\n+15550123457,2027-12-03\n"
+    assert len(read_plans(text, "f")) == 2
+    with pytest.raises(ConfigurationError, match="f, line 3: earliest: is more than a year ahead"):
+        read_plans(text, "f", datetime(2026, 12, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("sign", [";", "\t"])

@@ -135,13 +135,22 @@ class Stage:
         return self.answer
 
     def call(
-        self, party: Callable[[Session], Coroutine[Any, Any, None]], message: str = ""
+        self,
+        party: Callable[[Session], Coroutine[Any, Any, None]],
+        message: str = "",
+        *,
+        is_machine: bool = False,
     ) -> tuple[bool, float]:
         """Returns whether a person was found, and when (s after the phone was picked up)."""
 
         async def main() -> tuple[bool, float]:
             callee = Callee(
-                self.ask, self.found.append, message=message, vad_silence=VAD, clock=self.clock
+                self.ask,
+                self.found.append,
+                message=message,
+                vad_silence=VAD,
+                is_machine=is_machine,
+                clock=self.clock,
             )
             self.session.callee = callee
             callee.follow(self.session)  # type: ignore[arg-type]  # the parts that it uses
@@ -391,6 +400,16 @@ def test_noise_that_goes_on_after_the_beep_does_not_delay_the_message() -> None:
     assert not stage.call(is_noisy, "Call us back.")[0]
     [(_, at)] = stage.session.said
     assert at == pytest.approx(8.6, abs=0.02)
+
+
+def test_a_machine_that_an_earlier_agent_has_found_is_not_greeted() -> None:
+    async def waits_for_a_message(session: Session) -> None:
+        await session.clock.sleep(5.0)
+
+    stage = Stage()
+    assert not stage.call(waits_for_a_message, "Call us back.", is_machine=True)[0]
+    assert [words for words, _ in stage.session.said] == ["Call us back."]
+    assert stage.found == ["machine", "voicemail"]
 
 
 def test_a_message_that_a_beep_cuts_off_is_said_from_its_beginning() -> None:

@@ -15,7 +15,7 @@ from agent.outgoing import callee_of
 from agent.survival.restore import Resumption
 from llm_router.routing.phrases import Phrases
 from llm_router.store.calls import CallStore
-from llm_router.voice.calls import Call, CallItem
+from llm_router.voice.calls import ANSWERED_BY, Call, CallItem
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CALL = Call(
@@ -43,11 +43,13 @@ def taken_over(outgoing: Outgoing) -> StartedCall:
 class Calls:
     """The store of a call whose first agent has voiced words of its greeting."""
 
-    def __init__(self, voiced: str) -> None:
+    def __init__(self, voiced: str, answered_by: str = "") -> None:
         self.voiced = voiced
+        self.metadata = {ANSWERED_BY: answered_by} if answered_by else {}
 
     async def history(self, room: str) -> tuple[Call, list[CallItem]]:
-        return replace(CALL, room=room, epoch=2, voiced=self.voiced), []
+        call = replace(CALL, room=room, epoch=2, voiced=self.voiced, metadata=self.metadata)
+        return call, []
 
     async def append(self, *_: object) -> int:
         return 1
@@ -57,7 +59,13 @@ MET = Resumption(context=llm.ChatContext.empty())
 
 
 @pytest.mark.parametrize(
-    ("resumption", "listens"), [(None, True), (replace(MET, is_first=True), True), (MET, False)]
+    ("resumption", "listens"),
+    [
+        (None, True),
+        (replace(MET, is_first=True), True),
+        (replace(MET, is_machine=True), True),
+        (MET, False),
+    ],
 )
 async def test_a_later_agent_listens_for_a_machine_unless_one_before_has_met_the_party(
     resumption: Resumption | None, *, listens: bool
@@ -73,3 +81,13 @@ async def test_a_later_agent_of_a_call_out_finishes_the_greeting_with_its_names(
         found = await _take_over(cast("CallStore", Calls(voiced)), call)
         assert found
         assert found.opening == rest
+
+
+@pytest.mark.parametrize(("answered_by", "is_machine"), [("machine", True), ("person", False)])
+async def test_a_later_agent_knows_that_a_machine_has_answered(
+    answered_by: str, *, is_machine: bool
+) -> None:
+    call = taken_over(Outgoing(voicemail="Bye."))
+    found = await _take_over(cast("CallStore", Calls("", answered_by)), call)
+    assert found
+    assert found.is_machine is is_machine

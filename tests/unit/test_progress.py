@@ -31,6 +31,7 @@ class Session(rtc.EventEmitter[Any]):
     """The events of a session, as LiveKit emits them."""
 
     current_speech: object = None
+    agent_state = user_state = "listening"
 
     def begin_speech(self) -> Any:
         """Begins a speech; its `end` ends it."""
@@ -67,11 +68,13 @@ class Session(rtc.EventEmitter[Any]):
 class Scene:
     def __init__(self, box: BlackBox, file: Path, effects: Effects) -> None:
         self.session = Session()
-        self.journal = Journal(box, ManualClock(), progress := Progress(effects))
+        self.may_rest = True
+        clock = ManualClock(60.0)
+        self.journal = Journal(box, clock, progress := Progress(effects))
         self._file = file
         session = cast("AgentSession[Any]", self.session)
         progress.follow(session)
-        self.journal.follow(session)
+        self.journal.follow(session, may_rest=lambda: self.may_rest)
 
     @property
     def left(self) -> Note:
@@ -129,6 +132,17 @@ def test_a_tool_that_only_reads_is_not_left_but_the_call_is_not_at_rest(tmp_path
         assert now.journal._progress.runs_tools
         now.session.executed(find)
         assert not now.journal._progress.runs_tools
+
+
+async def test_a_call_is_not_at_rest_until_it_is_known_who_has_answered(tmp_path: Path) -> None:
+    with scene(tmp_path) as now:
+        for may_rest in (False, True):
+            now.may_rest = may_rest
+            async with now.journal.beating():
+                await checkpoint()
+            found = read_box(tmp_path / "7")
+            assert found
+            assert found.at_rest is may_rest
 
 
 @pytest.mark.parametrize("is_done", [True, False])

@@ -78,7 +78,7 @@ def test_a_socks_proxy_works_or_names_the_extra(scheme: str) -> None:
         return
     with pytest.raises(UnreachableError, match="ALL_PROXY") as caught:
         find_proxy("https", "host.example", 443, environ)
-    assert "patchbay-router[socks]" in caught.value.cure
+    assert "pip install './llm_router[socks]'" in caught.value.cure
     assert "word" not in f"{caught.value} {caught.value.cure}"
 
 

@@ -223,3 +223,12 @@ async def test_a_message_that_is_sent_again_is_stored_once_and_an_edited_one_is_
         assert refused.value.code == FAILED
     await room.leave_message("Call Ann at 5.")
     assert [*box.messages.values()] == ["Call Ann.", "Call Ann at 5."]
+
+
+async def test_a_message_that_is_edited_for_the_next_receptionist_is_not_lost() -> None:
+    box = Box(lost=1)
+    before, after = await entered(box, "RM_1"), await entered(box, "RM_1")
+    with pytest.raises(rtc.RpcError):
+        await before.leave_message("Call Ann.")
+    await after.leave_message("Call Ann at 5.")
+    assert [*box.messages.values()] == ["Call Ann.", "Call Ann at 5."]

@@ -13,6 +13,7 @@ from agent.dispatch import Dispatch, SiteTerms
 from agent.livekit_server import LiveKitUnavailableError
 from agent.survival.black_box import Note
 from agent.survival.identity import ROOM_ID, identity_of
+from agent.survival.patience import CLAIM_WITHIN
 from agent.survival.rescuer import Cover, Lost, Rescuer, dispatch_of
 from agent.survival.takeover import take_over
 from llm_router.errors import StoreError
@@ -193,6 +194,20 @@ def test_a_request_that_is_dropped_is_repeated() -> None:
     assert [one.epoch for one in room.dispatched] == [2, 3]
     assert farewells == []
     assert took < 2.5
+
+
+def claims_late(room: Room, dispatch: Dispatch) -> None:
+    """The worker of a busy machine takes the call at the end of the time that it has for it."""
+    loop = asyncio.get_running_loop()
+    loop.call_later(CLAIM_WITHIN - 0.1, claims_only, room, dispatch)
+    loop.call_later(CLAIM_WITHIN + 1.0, comes, room, dispatch)
+
+
+def test_an_agent_that_claims_its_call_late_is_waited_for() -> None:
+    room = Room(Calls(), claims_late)
+    rescue(room)
+    assert [one.epoch for one in room.dispatched] == [2]
+    assert room.agents == {"agent-r-2"}
 
 
 def test_an_agent_that_claims_its_call_and_does_not_come_is_replaced() -> None:

@@ -209,6 +209,32 @@ def test_where_no_agent_answers_a_whisper_is_refused(call: Call) -> None:
     House().run(play)
 
 
+@pytest.mark.parametrize(
+    ("call", "advice"),
+    [
+        (replace(CALL, state="text", kind="text"), "Try again once the conversation goes on"),
+        (replace(CALL, state="ended"), "List the calls"),
+        (replace(CALL, kind="other"), "You can read and delete it"),
+    ],
+)
+def test_a_call_that_is_in_no_room_of_ours_is_refused_with_what_to_do(
+    call: Call, advice: str
+) -> None:
+    async def play(supervision: Supervision) -> None:
+        for asked in (
+            supervision.listen(call, 60),
+            supervision.whisper(call, "Hello?"),
+            supervision.take_over(call),
+            supervision.release(call),
+        ):
+            with pytest.raises(Problem) as refused:
+                await asked
+            assert refused.value.status == 409
+            assert advice in refused.value.detail
+
+    House().run(play)
+
+
 def test_an_agent_that_has_just_left_gets_no_instruction() -> None:
     house = House(livekit=LiveKit(agents=set()))
 

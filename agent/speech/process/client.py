@@ -15,7 +15,7 @@ from livekit.agents import APIConnectionError, APIError, APIStatusError, APITime
 from numpy.typing import NDArray
 
 from agent.speech.process.child import SpeechProcess, SpeechProcessError
-from agent.speech.process.health import Health, first_piece_within
+from agent.speech.process.health import Health
 from agent.speech.process.models import Decoded
 from agent.speech.process.wire import MOST_AHEAD, SpeakRequest, TranscribeRequest
 from llm_router.clock import SystemClock
@@ -58,8 +58,6 @@ class SpeechClient:
         self._closed = False
         self._clock = SystemClock()
         self._health = Health()
-        self._was_late = False
-        """Whether the last voice came too late."""
         self._http: httpx2.AsyncClient | None = None
 
     async def start(self) -> None:
@@ -122,14 +120,12 @@ class SpeechClient:
         ahead = min(silent_in, MOST_AHEAD)
         asked = SpeakRequest(model=self.model, text=text, speed=speed, silent_in=ahead)
         http = await self._ready()
-        patience = first_piece_within(first, ahead, was_late=self._was_late)
-        within = min(patience, timeout) if self._health.has_answered else timeout
+        within = min(first, timeout) if self._health.has_answered else timeout
         asking = http.stream("POST", "/speak", content=asked.body(), timeout=timeout)
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(within):  # the answer begins with the first piece
                     answer = await stack.enter_async_context(asking)
-                self._was_late = False
                 self._health.answered()
                 if answer.status_code != httpx2.codes.OK:
                     await answer.aread()
@@ -140,7 +136,6 @@ class SpeechClient:
                     half = piece[len(piece) // 2 * 2 :]
                     yield piece[: len(piece) // 2 * 2]
         except (TimeoutError, httpx2.HTTPError) as error:
-            self._was_late = True
             raise self._explained(error) from error
 
     async def aclose(self) -> None:

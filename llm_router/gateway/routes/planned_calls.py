@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
+from llm_router.clock import utc_now
 from llm_router.connections.access import Actor
 from llm_router.gateway.deps import CurrentActor, Deps, Services
 from llm_router.gateway.errors import invalid_request
@@ -21,7 +22,7 @@ from llm_router.gateway.schemas.planned_calls import (
 )
 from llm_router.management.assistant_names import unknown_assistants
 from llm_router.store.planned_calls import require_planner
-from llm_router.voice.phone.plan import CallPlan
+from llm_router.voice.phone.plan import TOO_EARLY, CallPlan, is_too_early
 
 router = APIRouter(prefix="/calls", tags=["calls"])
 
@@ -38,7 +39,7 @@ PlannedId = Annotated[
 @router.post("", status_code=202, operation_id="placeCall", responses=problems(409))
 async def place(actor: CurrentActor, deps: Deps, plan: CallPlan) -> PlannedCallRead:
     """Plans a call to a number: at once, or at the earliest time that is given."""
-    await _require_assistants(actor, deps, {("assistant",): plan})
+    await _check(actor, deps, {(): plan})
     (call,) = await deps.planned_calls.plan(actor, [plan])
     return PlannedCallRead.of(call)
 
@@ -46,9 +47,7 @@ async def place(actor: CurrentActor, deps: Deps, plan: CallPlan) -> PlannedCallR
 @router.post("/planned", status_code=202, operation_id="planCalls", responses=problems(409))
 async def plan_all(actor: CurrentActor, deps: Deps, plans: CallPlans) -> PlannedCallList:
     """Plans several calls: all of them, or none."""
-    await _require_assistants(
-        actor, deps, {("calls", n, "assistant"): plan for n, plan in enumerate(plans.calls)}
-    )
+    await _check(actor, deps, {("calls", n): plan for n, plan in enumerate(plans.calls)})
     calls = await deps.planned_calls.plan(actor, plans.calls)
     return PlannedCallList(items=[PlannedCallRead.of(call) for call in calls])
 
@@ -80,14 +79,29 @@ async def cancel(actor: CurrentActor, deps: Deps, planned_id: PlannedId) -> Plan
     return PlannedCallRead.of(await deps.planned_calls.cancel(actor, planned_id))
 
 
-async def _require_assistants(
-    actor: Actor, deps: Services, plans: Mapping[tuple[str | int, ...], CallPlan]
-) -> None:
+_Plans = Mapping[tuple[str | int, ...], CallPlan]
+"""Plans by their places in the body."""
+
+
+async def _check(actor: Actor, deps: Services, plans: _Plans) -> None:
+    """Refuses plans that cannot be stored, and names their places."""
+    require_planner(actor)  # else the refusal says which assistants there are
+    now = utc_now(deps.clock)
+    if early := [place for place, plan in plans.items() if is_too_early(plan, now)]:
+        raise invalid_request(
+            [
+                {"type": "too_early", "loc": ("body", *place, "earliest"), "msg": TOO_EARLY}
+                for place in early
+            ]
+        )
+    await _require_assistants(actor, deps, plans)
+
+
+async def _require_assistants(actor: Actor, deps: Services, plans: _Plans) -> None:
     """Refuses names of no assistant: the default one would speak in its place.
 
-    `plans`: by the places of the names in the body. One that is sent again is planned already.
+    A plan that is sent again is planned already.
     """
-    require_planner(actor)  # else the refusal says which names there are
     unknown = await unknown_assistants(
         (plan.assistant for plan in plans.values()), deps.assistants, deps.assistants_in_file
     )
@@ -106,7 +120,7 @@ async def _require_assistants(
             [
                 {
                     "type": "unknown_assistant",
-                    "loc": ("body", *place),
+                    "loc": ("body", *place, "assistant"),
                     "msg": f"there is no assistant {name!r}, neither stored nor in ASSISTANTS_FILE;"
                     " `llm-router assistants list` names those that there are",
                 }

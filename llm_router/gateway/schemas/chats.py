@@ -20,6 +20,10 @@ Content = Annotated[
     str, StringConstraints(strip_whitespace=False, min_length=1, max_length=_LIMITS.message)
 ]
 Prompt = Annotated[str, StringConstraints(strip_whitespace=False, max_length=_LIMITS.message)]
+Stop = Annotated[
+    str, StringConstraints(strip_whitespace=False, max_length=200, pattern=r"^[^\x00]*$")
+]
+"""A text at which a reply ends, often a line's end."""
 Model = Annotated[str, Field(min_length=1, max_length=300)]
 
 
@@ -32,7 +36,7 @@ class ChatParameters(StrictModel):
         int | None, Field(ge=1, le=NUMBER_RANGES["max_tokens"][1], strict=True)
     ] = None
     seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63, strict=True)] = None
-    stop: list[ShortText] = Field(default_factory=list, max_length=16)
+    stop: list[Stop] = Field(default_factory=list, max_length=16)
 
 
 class ChatPastMessage(StrictModel):

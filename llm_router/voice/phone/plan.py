@@ -52,6 +52,8 @@ LASTS = timedelta(days=1)
 """Time for which a plan without a `latest` may be dialed."""
 MAX_AHEAD = timedelta(days=366)
 """Time after which no plan may begin or last."""
+TOO_EARLY = "is more than a year ahead; plan the call later"
+"""Why a plan that begins after it is refused."""
 _MAX_DAYS_SEARCHED = 370
 _CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _HOURS = rf"^{_CLOCK}-({_CLOCK}|24:00)$"
@@ -199,15 +201,20 @@ class PlannedCall:
         return f"<PlannedCall {self.id} {self.status} {self.outcome} attempt {self.attempt}>"
 
 
+def is_too_early(plan: CallPlan, now: datetime) -> bool:
+    """Returns whether the call begins so far ahead that it may not be planned yet."""
+    return plan.earliest is not None and plan.local(plan.earliest) > now + MAX_AHEAD
+
+
 def planned(plan: CallPlan, *, call_id: str, author: str, now: datetime) -> PlannedCall:
     """Returns the call that a plan asks for. One whose window is closed for good has expired.
 
     Raises ConfigurationError for one that begins later than it may be planned.
     """
+    if is_too_early(plan, now):
+        raise ConfigurationError(f"earliest: {TOO_EARLY}")
     earliest = max(plan.local(plan.earliest), now) if plan.earliest else now
     latest = plan.local(plan.latest) if plan.latest else earliest + LASTS
-    if earliest > now + MAX_AHEAD:
-        raise ConfigurationError("earliest: is more than a year ahead; plan the call later")
     call = PlannedCall(
         id=call_id,
         **plan.model_dump(exclude={"earliest", "latest"}),

@@ -5,13 +5,14 @@ import difflib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from llm_router.errors import ConfigurationError
 from llm_router.voice.faults import explain
-from llm_router.voice.phone.plan import CallPlan
+from llm_router.voice.phone.plan import TOO_EARLY, CallPlan, is_too_early
 
 MAX_SIZE = 20_000_000
 """Characters of a file that is read."""
@@ -21,19 +22,19 @@ _MAX_LINE = 100_000
 _COLUMNS = ", ".join([name for name in CallPlan.model_fields if name != "variables"])
 
 
-def read_plans(text: str, where: str) -> list[CallPlan]:
+def read_plans(text: str, where: str, now: datetime | None = None) -> list[CallPlan]:
     """Returns the plans of a file, in its order.
 
     A file whose first character is { has one JSON object a line. Any other is CSV with commas,
     semicolons or tabs: its columns are the fields of a plan, `variables.NAME` for each variable,
     and pauses have spaces between them. Raises ConfigurationError, which names the line and the
-    field, and no value of either.
+    field, and no value of either; with `now` also for one that begins more than a year later.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if len(text) > MAX_SIZE:
         raise ConfigurationError(f"{where}: is too long; it may have {MAX_SIZE:,} characters")
     lines = _json_lines(text, where) if text.lstrip().startswith("{") else _csv_lines(text, where)
-    plans = [_plan(fields, f"{where}, line {number}") for number, fields in lines]
+    plans = [_plan(fields, f"{where}, line {number}", now) for number, fields in lines]
     if not plans:
         raise ConfigurationError(f"{where}: has no calls; write a header line and one call a line")
     return plans
@@ -102,9 +103,12 @@ def _of_row(row: Mapping[str, str | None]) -> dict[str, Any]:
     return fields
 
 
-def _plan(fields: Mapping[str, Any], where: str) -> CallPlan:
+def _plan(fields: Mapping[str, Any], where: str, now: datetime | None) -> CallPlan:
     try:
-        return CallPlan.model_validate(fields)
+        plan = CallPlan.model_validate(fields)
     except ValidationError as error:
         # Not chained: the cause would hold the values.
         raise ConfigurationError(f"{where}: {explain(error)}") from None
+    if now and is_too_early(plan, now):
+        raise ConfigurationError(f"{where}: earliest: {TOO_EARLY}")
+    return plan
