@@ -207,7 +207,7 @@ def _prepare_log(settings: Settings) -> None:
         handler.addFilter(RepeatFilter())
     if settings.log_level != "DEBUG":
         hide_callers()
-    # Their log lines repeat whole addresses and servers' answers; either may hold a key.
-    for library in ("httpx2", "httpcore2", "mcp"):
+    # Their log lines repeat whole addresses, servers' answers and rows: keys, or callers' words.
+    for library in ("httpx2", "httpcore2", "mcp", "aiosqlite"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
