@@ -154,9 +154,7 @@ async def test_the_history_keeps_its_tool_calls_and_loses_vendors_extras() -> No
     ],
     ids=["sound", "encoded twice", "no text", "a list", "Python's", "nested too deep"],
 )
-async def test_arguments_in_the_history_are_an_object(
-    arguments: str, sent: dict[str, Any]
-) -> None:
+async def test_arguments_in_the_history_are_an_object(arguments: str, sent: dict[str, Any]) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
     history = [*REQUEST.messages, {"role": "assistant", "content": None, "tool_calls": [call]}]
     body = await request_body(ChatRequest(messages=history))

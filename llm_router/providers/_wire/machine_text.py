@@ -74,6 +74,7 @@ class MachineTextFilter:
         self.calls: list[WrittenCall] = []
         self.has_unreadable_call = False
         self._has_unknown_call = False
+        self._is_cut_thought = False
         self.lacks_opening = False
         """Whether only the end of the reasoning was marked."""
         self.is_undecided = begins_in_thought
@@ -110,18 +111,22 @@ class MachineTextFilter:
         """Returns the words and the reasoning that were withheld; none follow."""
         words, thought = self._run("", is_last=True)
         presumed, self._presumed = self._presumed, None
+        is_cut = False
         while region := self._region:
             self._region = None
+            is_cut = region.marker.kind is Kind.THOUGHT
             words += self._finish(region, "")
         if presumed:  # it was none
             words, thought = "".join(presumed) + words, ""
+        self._is_cut_thought = is_cut and not (self._given or words)
         return words, thought
 
     def written(self) -> list[WrittenCall]:
         """Returns the calls in the text, when it has been read to its end.
 
-        Raises BrokenStreamError if one cannot be read, and if the reply is nothing but calls of
-        tools that were not offered: that is no silence that somebody meant.
+        Raises BrokenStreamError if one cannot be read, and if the reply is nothing but a thought
+        without an end or calls of tools that were not offered: that is no silence that somebody
+        meant.
         """
         if self.has_unreadable_call:
             raise BrokenStreamError("the answer's words hold a tool call that is cut or unreadable")
@@ -129,6 +134,8 @@ class MachineTextFilter:
             raise BrokenStreamError(
                 "the answer is a call, in words, of a tool that was not offered"
             )
+        if self._is_cut_thought and not self.calls:
+            raise BrokenStreamError("the answer is a thought, in words, that has no end")
         return self.calls
 
     @property
