@@ -242,6 +242,21 @@ _FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
              code="unsupported_value"),
         lambda sent: sent["stream"] is False and "stream_options" not in sent,
     ),
+    "Bedrock, tools in a stream": (
+        body(tools=[TOOL], stream_options={"include_usage": True}),
+        said("This model doesn't support tool use in streaming mode."),
+        lambda sent: sent["stream"] is False and sent["tools"] == [TOOL],
+    ),
+    "one call at a time": (
+        body(tools=[TOOL], parallel_tool_calls=True),
+        said("This model does not support parallel tool calls."),
+        without("parallel_tool_calls"),
+    ),
+    "no choice of tools, and none wanted": (
+        body(tools=[TOOL], tool_choice="none", parallel_tool_calls=True),
+        said("tool_choice is not supported"),
+        lambda sent: sent.keys() == {"model", "stream", "messages"},
+    ),
     "vLLM, no chat template to give arguments to": (
         body(chat_template_kwargs={"enable_thinking": False}),
         said("chat_template_kwargs is not supported for Mistral tokenizers"),
@@ -640,6 +655,7 @@ _LESSONS: dict[str, tuple[Body, tuple[int, Any], Accepts, Body]] = {
         *_FIELDS["a forced tool"],
         body(tools=[TOOL], tool_choice="none"),
     ),
+    "words without tools are streamed": (*_FIELDS["Bedrock, tools in a stream"], body()),
     "an effort that the server takes": (
         *_FIELDS["OpenAI, listed efforts"],
         body(reasoning_effort="high"),

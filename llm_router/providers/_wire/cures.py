@@ -56,7 +56,10 @@ def _drop(body: Body, cure: Cure) -> Body:
     options = body.get("options")  # of Ollama
     if isinstance(options, Mapping) and cure.field in options:
         return {**body, "options": {n: v for n, v in options.items() if n != cure.field}}
-    return {name: value for name, value in body.items() if name != cure.field}
+    fields = {cure.field}
+    if cure.field == "tool_choice" and body.get("tool_choice") == "none":
+        fields |= {"tools", "parallel_tool_calls"}  # else the model may call some
+    return {name: value for name, value in body.items() if name not in fields}
 
 
 def _drop_in_messages(body: Body, cure: Cure) -> Body:

@@ -226,6 +226,10 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (Cure("say json"),),
     ),
     (
+        sentence_pattern(r"(tool|function).{0,20} (in|with|while|when) stream"),  # Bedrock
+        (Cure("all at once", beside="tools"),),
+    ),
+    (
         sentence_pattern(
             r"(not|n't) support .{0,12}stream|verified to stream|"
             r"streaming .{0,30}(not|unsupported)|stream.{0,12} (is )?not supported"
