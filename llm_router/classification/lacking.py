@@ -47,8 +47,8 @@ _LACKS: tuple[tuple[Lacking, re.Pattern[str], re.Pattern[str]], ...] = (
         _OF_TOOLS_BESIDE,
     ),
 )
-"""Abilities that may be lacking, sentences that say so, and others that object to one picture or use
-of tools."""
+"""Abilities that may be lacking, sentences that say so, and sentences that object to one picture,
+or to one use of tools."""
 
 
 def lacking(error: BaseException) -> Lacking:

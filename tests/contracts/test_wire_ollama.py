@@ -161,6 +161,14 @@ async def test_arguments_in_the_history_are_an_object(arguments: str, sent: dict
     assert body["messages"][-1]["tool_calls"] == [{"function": {"name": "f", "arguments": sent}}]
 
 
+async def test_every_tool_has_a_schema_of_an_object() -> None:
+    given = {"type": "object", "properties": [], "required": None}  # as PHP and Go write them
+    tool = {"type": "function", "function": {"name": "f", "parameters": given}}
+    body = await request_body(ChatRequest(messages=REQUEST.messages, tools=[tool]))
+    sent = {"type": "object", "properties": {}}
+    assert body["tools"] == [{"type": "function", "function": {"name": "f", "parameters": sent}}]
+
+
 async def test_a_picture_is_sent_beside_the_text() -> None:
     seen = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, PICTURE]}
     body = await request_body(ChatRequest(messages=[seen]))

@@ -138,12 +138,12 @@ def _call(call: Mapping[str, Any], server: Server, origin: str) -> dict[str, Any
         "function": {
             **(within if isinstance(within, Mapping) else {}),
             "name": function["name"],
-            "arguments": _arguments(function.get("arguments") or "{}"),
+            "arguments": object_arguments(function.get("arguments") or "{}"),
         },
     }
 
 
-def _arguments(text: str) -> str:
+def object_arguments(text: str) -> str:
     """Returns the arguments as JSON of an object: many servers fail at a history with others.
 
     Long ones are left as they are, since reading them would hold up other calls.
@@ -166,11 +166,11 @@ def _tool(tool: Mapping[str, Any], server: Server) -> dict[str, Any]:
         function = {
             k: v for k, v in function.items() if k != "strict" or server.accepts_strict_tools
         }
-        clean["function"] = {**function, "parameters": _parameters(function.get("parameters"))}
+        clean["function"] = {**function, "parameters": object_schema(function.get("parameters"))}
     return clean
 
 
-def _parameters(schema: Any) -> Mapping[str, Any]:
+def object_schema(schema: Any) -> Mapping[str, Any]:
     """Returns a schema of an object, which many servers insist on, also for a tool without any."""
     if not isinstance(schema, Mapping):
         return _NO_PARAMETERS
