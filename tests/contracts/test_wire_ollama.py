@@ -162,7 +162,7 @@ async def test_arguments_in_the_history_are_an_object(arguments: str, sent: dict
 
 
 async def test_every_tool_has_a_schema_of_an_object() -> None:
-    given = {"type": "object", "properties": [], "required": None}  # as PHP and Go write them
+    given: dict[str, Any] = {"type": "object", "properties": [], "required": None}
     tool = {"type": "function", "function": {"name": "f", "parameters": given}}
     body = await request_body(ChatRequest(messages=REQUEST.messages, tools=[tool]))
     sent = {"type": "object", "properties": {}}
