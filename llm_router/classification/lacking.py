@@ -11,7 +11,13 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 
 _REFUSING = frozenset({0, 400, 404, 415, 422, 500, 501})
-_LACKS: tuple[tuple[Lacking, re.Pattern[str]], ...] = (
+_OF_ONE_PICTURE = _words(
+    r"download|fetch|valid (http|url|base64|data)|invalid_image_|you uploaded|mime|more than|"
+    r"too (large|big|small|many)|formats|image.?format|pixel|dimension|corrupt|"
+    r"(load|decode)\w* .{0,12}image|解析|下载|大小|过大"
+)
+_OF_TOOLS_BESIDE = _words(r"parallel|strict|streaming|json.(mode|schema|output)|response.?format")
+_LACKS: tuple[tuple[Lacking, re.Pattern[str], re.Pattern[str]], ...] = (
     (
         "images",
         _words(
@@ -25,6 +31,7 @@ _LACKS: tuple[tuple[Lacking, re.Pattern[str]], ...] = (
             r"mmproj|content type.{0,20}image|only .{0,20}text.{0,20}(content|input)|"
             r"image input|图片|图像"
         ),
+        _OF_ONE_PICTURE,
     ),
     (
         "tools",
@@ -37,8 +44,11 @@ _LACKS: tuple[tuple[Lacking, re.Pattern[str]], ...] = (
             r"no endpoints found that support tool use|"
             r"(tool|function).?call\w* .{0,30}(not|n't) .{0,20}(support|enable|available)"
         ),
+        _OF_TOOLS_BESIDE,
     ),
 )
+"""Abilities that may be lacking, sentences that say so, and sentences that object to one picture,
+or to one use of tools."""
 
 
 def lacking(error: BaseException) -> Lacking:
@@ -46,4 +56,7 @@ def lacking(error: BaseException) -> Lacking:
     if not isinstance(error, StatusError) or error.status not in _REFUSING:
         return ""
     said = f"{error.code} {error.param} {error.detail}"
-    return next((what for what, words in _LACKS if words.search(said)), "")
+    found = (
+        what for what, words, others in _LACKS if words.search(said) and not others.search(said)
+    )
+    return next(found, "")

@@ -7,7 +7,7 @@ from llm_router.failures import Failure
 from llm_router.options import RouterOptions
 from llm_router.routing.attempt import Attempt, Role
 from llm_router.routing.draining import Draining
-from llm_router.routing.eligibility import bounded, fitted
+from llm_router.routing.eligibility import bounded, fitted, refused_tokens
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.hedge import Patience, patience
 from llm_router.routing.ledger import Ledger
@@ -123,7 +123,8 @@ class AttemptGroup:
     def fail(self, attempt: Attempt, failure: Failure) -> None:
         """Ends an attempt whose failure counts against its endpoint, for this reply at least."""
         attempt.failed(failure)
-        attempt.endpoint.learn(failure, self._ledger.prompt_tokens)
+        if failure.asks_for_less:
+            attempt.endpoint.learn(failure, refused_tokens(self._request))
         attempt.cancel()
         self._draining.add(attempt)
         if failure is attempt.silence:  # an error says more than a silence

@@ -1,9 +1,11 @@
 """Decides whether an endpoint may serve a request, by its abilities and by earlier failures."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from llm_router.catalog.prices import estimate_usage
 from llm_router.failures import Failure, FailureClass
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.reduce import Part, reduce_request
@@ -36,6 +38,14 @@ def has_image(request: ChatRequest) -> bool:
         if isinstance(content, list) and any(part.get("type") == "image_url" for part in content):
             return True
     return False
+
+
+def refused_tokens(request: ChatRequest) -> int:
+    """Estimates the tokens of a request that was too long; 0: its pictures may be the cause."""
+    if has_image(request):
+        return 0
+    tools = len(json.dumps([*request.tools], default=str)) if request.tools else 0
+    return estimate_usage(prompt_characters(request) + tools, 0).prompt_tokens
 
 
 def is_among(endpoint: Endpoint, request: ChatRequest) -> bool:

@@ -105,10 +105,14 @@ class Endpoint:
         known = [n for n in (self.connection.context_length, self._learnt_context) if n]
         return min(known, default=None)
 
-    def learn(self, failure: Failure, prompt_tokens: int) -> None:
-        """Remembers what a refusal says of its server, until the connection is changed."""
-        if failure.kind is FailureClass.TOO_LONG:
-            self._learnt_context = min(failure.context or prompt_tokens, prompt_tokens) * 3 // 4
+    def learn(self, failure: Failure, tokens: int) -> None:
+        """Remembers what a refusal says of its server, until the connection is changed.
+
+        `tokens`: those of the whole request that was refused; 0: unknown.
+        """
+        sizes = [size for size in (failure.context, tokens) if size]
+        if failure.kind is FailureClass.TOO_LONG and sizes:
+            self._learnt_context = min(sizes) * 3 // 4
         elif failure.lacks:
             self.lacks |= {failure.lacks}
         else:

@@ -229,10 +229,24 @@ def test_reasoning_in_text_is_not_spoken(opening: str, end: str, after: str) -> 
         "<|channel|>analysis<|message|>Hm",
         "[THINK]Hm</",
         "◁think▷",
+        "Thought: The shop opens at nine.",
+        "Thought: I look it up.\nAction: look",
     ],
 )
-def test_reasoning_that_never_ends_is_not_spoken(written: str) -> None:
+def test_reasoning_that_never_ends_is_neither_spoken_nor_a_silence(written: str) -> None:
     assert filtered(written).words == ""
+    text = MachineTextFilter(OFFERED)
+    assert (text.feed(written)[0], text.close()[0]) == ("", "")
+    with pytest.raises(BrokenStreamError):
+        text.written()
+
+
+@pytest.mark.parametrize("given", ["", '""', "None", "`None`", "N/A"])
+@pytest.mark.parametrize("label", ["{}:", "**{}:**", "**{}**:"])
+def test_an_agents_call_without_arguments_is_made(label: str, given: str) -> None:
+    action, arguments = label.format("Action"), label.format("Action Input")
+    found = filtered(f"Thought: Bye.\n{action} hang_up\n{arguments} {given}")
+    assert (found.words, found.calls) == ("", [("hang_up", {})])
 
 
 TOKENS = [
@@ -271,6 +285,13 @@ def test_the_token_of_a_line_break_parts_two_words() -> None:
         f"<assistant>{ANSWER}</assistant>",
         f">>>all\n{ANSWER}",
         f"Thought: I know it.\nFinal Answer: {ANSWER}",
+        f"Thought: I know it.\nAction: None\nFinal Answer: {ANSWER}",
+        f"**Thought:** I know it.\n\n**Final Answer:** {ANSWER}",
+        f"Thought: I know it.\n**Final Answer**: {ANSWER}",
+        f"Thought: I know it.\n**Final Answer**\n\n{ANSWER}",
+        f"Thought: I know it.\n**Answer:** {ANSWER}",
+        f"Final Answer: {ANSWER}",
+        f"**Final Answer:** {ANSWER}",
         f"<|begin_of_box|>{ANSWER}<|end_of_box|>",
         f"<s>{ANSWER}</s>",
         f"<answer>{ANSWER}</answer>",

@@ -142,6 +142,33 @@ async def test_the_history_keeps_its_tool_calls_and_loses_vendors_extras() -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ('{"day": "Mo"}', {"day": "Mo"}),
+        ('"{\\"day\\": \\"Mo\\"}"', {"day": "Mo"}),
+        ('""', {}),
+        ("[]", {}),
+        ("{'day': 'Mo'}", {"day": "Mo"}),
+        ('{"a":' * 100_000, {}),
+    ],
+    ids=["sound", "encoded twice", "no text", "a list", "Python's", "nested too deep"],
+)
+async def test_arguments_in_the_history_are_an_object(arguments: str, sent: dict[str, Any]) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    history = [*REQUEST.messages, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    body = await request_body(ChatRequest(messages=history))
+    assert body["messages"][-1]["tool_calls"] == [{"function": {"name": "f", "arguments": sent}}]
+
+
+async def test_every_tool_has_a_schema_of_an_object() -> None:
+    given: dict[str, Any] = {"type": "object", "properties": [], "required": None}
+    tool = {"type": "function", "function": {"name": "f", "parameters": given}}
+    body = await request_body(ChatRequest(messages=REQUEST.messages, tools=[tool]))
+    sent = {"type": "object", "properties": {}}
+    assert body["tools"] == [{"type": "function", "function": {"name": "f", "parameters": sent}}]
+
+
 async def test_a_picture_is_sent_beside_the_text() -> None:
     seen = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, PICTURE]}
     body = await request_body(ChatRequest(messages=[seen]))

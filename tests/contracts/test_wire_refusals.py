@@ -210,6 +210,11 @@ _FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
         lambda sent: sent.get("response_format") == {"type": "json_object"}
         and "title" in sent["messages"][0]["content"],
     ),
+    "no JSON mode, whatever it advises": (
+        body(response_format={"type": "json_object"}),
+        said("JSON mode is not supported for this model, use function calling"),
+        without("response_format"),
+    ),
     "no format at all": (
         body(response_format=JSON_SCHEMA),
         said("'response_format' is not supported with this model", param="response_format"),
@@ -237,6 +242,21 @@ _FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
              code="unsupported_value"),
         lambda sent: sent["stream"] is False and "stream_options" not in sent,
     ),
+    "Bedrock, tools in a stream": (
+        body(tools=[TOOL], stream_options={"include_usage": True}),
+        said("This model doesn't support tool use in streaming mode."),
+        lambda sent: sent["stream"] is False and sent["tools"] == [TOOL],
+    ),
+    "one call at a time": (
+        body(tools=[TOOL], parallel_tool_calls=True),
+        said("This model does not support parallel tool calls."),
+        without("parallel_tool_calls"),
+    ),
+    "no choice of tools, and none wanted": (
+        body(tools=[TOOL], tool_choice="none", parallel_tool_calls=True),
+        said("tool_choice is not supported"),
+        lambda sent: sent.keys() == {"model", "stream", "messages"},
+    ),
     "vLLM, no chat template to give arguments to": (
         body(chat_template_kwargs={"enable_thinking": False}),
         said("chat_template_kwargs is not supported for Mistral tokenizers"),
@@ -252,7 +272,7 @@ _FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
     "Gemini, always thinking": (
         body(reasoning_effort="none"),
         said("Budget 0 is invalid. This model only works in thinking mode."),
-        without("reasoning_effort"),
+        lambda sent: sent.get("reasoning_effort") == "low",
     ),
     "Groq, at most": (
         body(max_tokens=100_000),
@@ -469,6 +489,12 @@ _ORDERS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
         said("messages 参数非法。请检查文档。", code="1214"),
         lambda sent: roles(sent) == ["system", "user"] or roles(sent)[1] == "user",
     ),
+    "one text, and no pictures": (
+        body({"role": "user", "content": [{"type": "text", "text": "Open?"}, {"type": "image_url",
+            "image_url": {"url": "data:image/png;base64,QUJD"}}]}),
+        said("messages.0.content: Input should be a valid string", 422),
+        lambda sent: sent["messages"][0]["content"] == "Open?\n[picture left out]",
+    ),
     "Go, texts only": (
         body({"role": "user", "content": [{"type": "text", "text": "Open?"}]}),
         said("json: cannot unmarshal array into Go struct field"
@@ -603,6 +629,117 @@ def test_what_did_not_help_is_not_learnt() -> None:
     question = adaptation.question(body(temperature=0.2))
     assert question.may_ask_again(status_error(*said("Unsupported parameter: 'temperature'")))
     assert adaptation.notice == ""
+
+
+# ── Lessons of one request that are none for others ──────────────────────────────────────────────
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+SEEN = {"role": "user", "content": [{"type": "text", "text": "See?"}, PICTURE]}
+ASKED_JSON = {"type": "json_object"}
+
+_LESSONS: dict[str, tuple[Body, tuple[int, Any], Accepts, Body]] = {
+    "calls are told in words only where no tools are offered": (
+        *_ORDERS["Anthropic, calls but no tools"],
+        body(USER, CALLING, RESULT, tools=[TOOL]),
+    ),
+    "JSON is asked for in words only beside tools": (
+        *_FIELDS["Groq, JSON beside tools"],
+        body(response_format=JSON_SCHEMA),
+    ),
+    "only a request for JSON says so": (*_FIELDS["OpenAI, the word"], body()),
+    "one of two is left out only where both are": (
+        *_FIELDS["Anthropic, one of two"],
+        body(top_p=0.9),
+    ),
+    "calls that are forbidden stay so where they cannot be forced": (
+        *_FIELDS["a forced tool"],
+        body(tools=[TOOL], tool_choice="none"),
+    ),
+    "words without tools are streamed": (*_FIELDS["Bedrock, tools in a stream"], body()),
+    "an effort that the server takes": (
+        *_FIELDS["OpenAI, listed efforts"],
+        body(reasoning_effort="high"),
+    ),
+    "a model that always thinks may think more": (
+        *_FIELDS["Gemini, always thinking"],
+        body(reasoning_effort="high"),
+    ),
+    "a shorter reply has room": (
+        body(max_tokens=4000),
+        said("max_tokens is too large: 4000 in the completion, 1000 in the messages"),
+        without("max_tokens"),
+        body(max_tokens=50),
+    ),
+    "a lower temperature": (
+        body(temperature=1.8),
+        said("temperature: Input should be less than or equal to 1.5"),
+        lambda sent: sent.get("temperature") == 1.5,
+        body(temperature=0.3),
+    ),
+    "a lower temperature, its range": (
+        body(temperature=1.8),
+        said("temperature: range: 0..1"),
+        lambda sent: sent.get("temperature") == 1,
+        body(temperature=0.3),
+    ),
+    "a schema that is valid": (
+        body(response_format=JSON_SCHEMA),
+        said("Invalid schema for response_format 't': In context=(), 'required' is required to be"
+             " supplied and to be an array.", param="response_format"),
+        lambda sent: sent.get("response_format") == ASKED_JSON,
+        body(response_format=JSON_SCHEMA),
+    ),
+    "fewer places to stop at": (
+        body(stop=["a", "b", "c", "d", "e"]),
+        said("Invalid 'stop': array too long. Expected an array with maximum length 4, but got an"
+             " array with length 5 instead.", param="stop", code="array_above_max_length"),
+        without("stop"),
+        body(stop=["a"]),
+    ),
+    "pictures, where only the words of others must be one text": (
+        body({"role": "system", "content": [{"type": "text", "text": "Hi."}]}, USER),
+        said("'messages.0' : for 'role:system' the following must be satisfied"
+             "[('messages.0.content' : value must be a string)]"),
+        lambda sent: sent["messages"][0]["content"] == "Hi.",
+        body(SYSTEM, SEEN),
+    ),
+    "calls of a history that begins with a question": (
+        *_ORDERS["Gemini, a call without a question"],
+        body(SYSTEM, USER, CALLING, RESULT, tools=[TOOL]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", _LESSONS)
+def test_what_cured_one_request_changes_none_that_does_not_need_it(row: str) -> None:
+    original, refusal, accepts, later = _LESSONS[row]
+    adaptation = Adaptation("box")
+    question = adaptation.question(original)
+    while not accepts(question.body):
+        assert question.may_ask_again(status_error(*refusal)), question.body
+    question.answered()
+    assert adaptation.question(later).body == later
+
+
+@pytest.mark.parametrize("row", ["Anthropic, calls but no tools", "Groq, JSON beside tools"])
+def test_a_lesson_of_one_form_names_it_and_holds_for_it(row: str) -> None:
+    original, refusal, accepts = {**_FIELDS, **_ORDERS}[row]
+    adaptation = Adaptation("box")
+    question = adaptation.question(original)
+    assert question.may_ask_again(status_error(*refusal))
+    question.answered()
+    assert accepts(adaptation.question(original).body)
+    assert adaptation.notice.endswith(("in requests without tools", "in requests with tools"))
+
+
+def test_a_reply_is_continued_where_a_history_must_end_with_the_user() -> None:
+    adaptation = Adaptation("box")
+    question = adaptation.question(body(USER, SAID))
+    assert question.may_ask_again(status_error(*said("Expected last role User or Tool")))
+    question.answered()
+    begun = body(USER, {**SAID, "prefix": True})
+    assert adaptation.question(begun, continues=True).body == begun
+    assert roles(adaptation.question(body(USER, SAID)).body)[-1] == "user"
 
 
 # ── Over the wire ────────────────────────────────────────────────────────────────────────────────

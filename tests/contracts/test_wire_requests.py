@@ -163,6 +163,12 @@ async def test_call_ids_have_the_form_that_a_server_requires() -> None:
         ({"type": "object"}, {"type": "object", "properties": {}}),
         ({"type": None, "required": []}, {"type": "object", "properties": {}, "required": []}),
         ({"type": "object", "properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        ({"type": "object", "properties": None}, {"type": "object", "properties": {}}),
+        ({"type": "object", "properties": []}, {"type": "object", "properties": {}}),
+        (
+            {"type": "object", "properties": {"a": {}}, "required": None},
+            {"type": "object", "properties": {"a": {}}},
+        ),
     ],
 )
 async def test_every_tool_has_a_schema_of_an_object(given: Any, sent: Any) -> None:

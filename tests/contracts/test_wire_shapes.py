@@ -122,7 +122,10 @@ def test_counts_that_are_none_are_zero() -> None:
 def test_a_last_usage_that_counts_nothing_replaces_none() -> None:
     counted = {"choices": [], "usage": COUNTS}
     zero = {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
-    assert parse([events(said(ANSWER), END, counted, zero)]).usage == Usage(5, 2)
+    details = {"prompt_tokens": 0, "prompt_tokens_details": {"cached_tokens": 0}}
+    zero_with_details = {"choices": [], "usage": details}
+    for last in (zero, zero_with_details):
+        assert parse([events(said(ANSWER), END, counted, last)]).usage == Usage(5, 2)
     assert parse([events(said(ANSWER), END, zero)]).usage == Usage(0, 0)
 
 

@@ -156,6 +156,25 @@ WHOLE = {
     "Gemini": 'print(default_api.get_weather(city="Oslo"))',
     "an agent's, after its thought": "Thought: I look it up.\nAction: get_weather\n"
     f"Action Input: {ARGUMENTS}",
+    "an agent's, as LangChain asks for it": "Thought: I look it up.\nAction:\n```json\n"
+    '{"action": "get_weather", "action_input": {"city": "Oslo"}}\n```',
+    "an agent's, in a fence without a language": "Thought: I look it up.\nAction:\n```\n"
+    '{"action": "get_weather", "action_input": {"city": "Oslo"}}\n```\nObservation: Sunny.',
+    "an agent's, as JSON": f"Thought: I look it up.\nAction: {CALL}",
+    "an agent's, as JSON on its line": f"Thought: I look it up.\n\nAction:\n[{CALL}]",
+    "an agent's, in Python": 'Thought: I look it up.\nAction: get_weather(city="Oslo")',
+    "an agent's, in bold": "**Thought:** I look it up.\n\n**Action:** get_weather\n\n"
+    f"**Action Input:** {ARGUMENTS}",
+    "an agent's, in bold without the colon": "**Thought**: I look it up.\n"
+    f"**Action**: `get_weather`\n**Action Input**:\n```json\n{ARGUMENTS}\n```",
+    "an agent's, its tool in bold": "Thought: I look it up.\nAction: **get_weather**\n"
+    f"Action Input: {ARGUMENTS}",
+    "an agent's, its result and next call made up": "Thought: I look it up.\nAction: get_weather"
+    f"\nAction Input: {ARGUMENTS}\nObservation: Rain.\nThought: Bye.\nAction: hang_up\n"
+    "Action Input: {}\nObservation: Done.\nFinal Answer: Rain.",
+    "an agent's in Python, its result made up": 'Action: get_weather(city="Oslo")\n'
+    "Observation: Rain.\nFinal Answer: Rain.",
+    "an agent's, no thought, a fence": f"Action:\n```json\n{CALL}\n```",
     "an agent's": f"Action: get_weather\nAction Input: {ARGUMENTS}",
     "gpt-oss, no tokens": f"commentary to=functions.get_weather json{ARGUMENTS}",
     "gpt-oss, no tokens, after its thought": "analysisNeed it.assistantcommentary "

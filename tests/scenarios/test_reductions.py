@@ -114,6 +114,20 @@ def test_what_a_refusal_shows_is_heeded_at_once_and_remembered(
     assert whole != first
 
 
+MANY_TOOLS = [{"type": "function", "function": {"name": "f", "description": "x" * 9000}}]
+
+
+@pytest.mark.parametrize(
+    "request_", [SEEN, {"messages": LONG, "tools": MANY_TOOLS}], ids=["pictures", "tools"]
+)
+def test_pictures_and_tools_that_are_too_long_shorten_no_words(request_: dict[str, Any]) -> None:
+    s = Stage([fail(StatusError(413)), say(ANSWER)])
+    s.connections[0] = replace(s.connections[0], supports_images=True)
+    _, received = s.ask(turns=2, **request_)
+    assert received.text == ANSWER
+    assert all(sent.messages == request_["messages"] for sent in asked(s))
+
+
 def test_a_refusal_that_less_does_not_cure_is_final() -> None:
     s = Stage([fail(StatusError(400, detail="gemma3:4b does not support tools"))])
     [received] = s.ask(tools=[TOOL])

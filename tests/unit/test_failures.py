@@ -326,6 +326,44 @@ def test_a_request_that_one_kind_of_server_cannot_take_is_a_bad_request(said: st
 
 
 @pytest.mark.parametrize(
+    ("said", "lacks"),
+    [
+        ("This model does not support image input", "images"),
+        ("No endpoints found that support image input", "images"),
+        ("At most 0 image(s) may be provided in one request.", "images"),
+        ("Failed to deserialize the JSON body: unknown variant `image_url`", "images"),
+        ("gemma3:4b does not support tools", "tools"),
+        ('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser', "tools"),
+        ("Function calling is not enabled for models/gemma-3", "tools"),
+    ],
+)
+def test_what_a_model_cannot_do_at_all_is_recognised(said: str, lacks: str) -> None:
+    assert classify(StatusError(400, detail=said)).lacks == lacks
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("invalid_image_url", "Failed to download image from https://a.example/b.png."),
+        ("invalid_image_format", "You uploaded an unsupported image."),
+        ("", "Invalid image_url: the URL must be a valid http(s) or data URL"),
+        ("", "Invalid 'messages[0].content[1].image_url': unsupported MIME type 'text/plain'."),
+        ("", "This model does not support more than 5 images"),
+        ("", "image format is not supported: image/tiff"),
+        ("", "Invalid image_url: failed to load image"),
+        ("1210", "图片输入格式/解析错误"),
+        ("", "This model does not support parallel tool calls"),
+        ("", "This model doesn't support tool use in streaming mode."),
+        ("", "function calling is not supported together with JSON mode"),
+    ],
+)
+def test_one_picture_or_use_of_tools_that_is_refused_says_nothing_of_others(
+    code: str, said: str
+) -> None:
+    assert classify(StatusError(400, code=code, detail=said)).lacks == ""
+
+
+@pytest.mark.parametrize(
     ("said", "kind"),
     [
         ("Overloaded", FailureClass.OVERLOADED),

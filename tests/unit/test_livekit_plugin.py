@@ -225,6 +225,23 @@ async def test_a_described_tool_keeps_its_schema() -> None:
         await tool()
 
 
+async def test_a_schema_and_arguments_that_a_plugin_could_not_read_are_objects() -> None:
+    own = OwnLLM(said("Hello"))
+    function = {"name": "f", "parameters": {"type": "object", "properties": None}}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"day":'}}
+    called = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "Nine."}
+    request = ChatRequest(
+        messages=[*HELLO.messages, called, result],
+        tools=[{"type": "function", "function": function}],
+    )
+    await collect(from_llm(own), request)
+    (tool,) = own.asked[0]["tools"]
+    assert tool.info.raw_schema["parameters"] == {"type": "object", "properties": {}}
+    made = [item for item in own.asked[0]["chat_ctx"].items if item.type == "function_call"]
+    assert [item.arguments for item in made] == ["{}"]
+
+
 async def test_an_llm_without_a_cheap_request_counts_as_healthy() -> None:
     provider = from_llm(OwnLLM())
     await provider.warm()

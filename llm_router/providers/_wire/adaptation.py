@@ -2,7 +2,8 @@
 
 A server that refuses a request and says why is asked again at once with the request changed. What
 it then answered is remembered as long as the connection is in use: later requests are right the
-first time. A changed connection begins anew, with its provider.
+first time. A change that belongs to one request, or to requests of one form, changes no others. A
+changed connection begins anew, with its provider.
 """
 
 import logging
@@ -34,8 +35,10 @@ class Adaptation:
 
         `continues`: its last message is the beginning of the reply.
         """
-        learnt = [cure for cure in self._learnt if cure != CONTINUE_IN_WORDS]
-        return Question(self, body, tuple(learnt), continues=continues)
+        # A user's message behind the beginning of a reply would end it.
+        others = {CONTINUE_IN_WORDS, _USER_LAST} if continues else {CONTINUE_IN_WORDS}
+        learnt = tuple(cure for cure in self._learnt if cure not in others)
+        return Question(self, body, learnt, continues=continues)
 
     @property
     def continues_in_words(self) -> bool:
@@ -49,7 +52,7 @@ class Adaptation:
         return f"the server refused a request, so it is changed: {changes}" if changes else ""
 
     def learn(self, cures: Sequence[Cure]) -> None:
-        new = [cure for cure in cures if cure not in self._learnt]
+        new = [cure for cure in cures if cure.lasts and cure not in self._learnt]
         if not new:
             return
         for cure in new:

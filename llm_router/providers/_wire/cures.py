@@ -26,16 +26,29 @@ class Cure(NamedTuple):
     kind: str
     field: str = ""
     value: Any = None
+    beside: str = ""
+    """The field of the requests that are changed; empty: all are."""
+    without: str = ""
+    """A field of the requests that are not changed."""
+    lasts: bool = True
+    """Whether later requests are changed, too; else the objection was to a value of this one."""
 
     def __str__(self) -> str:
-        text = _TEXTS[self.kind]
-        return text.format(field=self.field, value=self.value)
+        value = " or ".join(self.value) if isinstance(self.value, tuple) else self.value
+        text = _TEXTS[self.kind].format(field=self.field, value=value)
+        beside = f", in requests with {self.beside}" if self.beside else ""
+        return text + beside + (f", in requests without {self.without}" if self.without else "")
+
+    def concerns(self, body: Body) -> bool:
+        is_beside = not self.beside or bool(body.get(self.beside))
+        return is_beside and not (self.without and body.get(self.without))
 
 
 def apply(cures: Iterable[Cure], body: Body) -> Body:
     """Returns a body with the changes made; `body` and what it holds stay unchanged."""
     for cure in sorted(cures, key=lambda cure: _ORDER[cure.kind]):
-        body = _KINDS[cure.kind](body, cure)
+        if cure.concerns(body):
+            body = _KINDS[cure.kind](body, cure)
     return body
 
 
@@ -43,7 +56,10 @@ def _drop(body: Body, cure: Cure) -> Body:
     options = body.get("options")  # of Ollama
     if isinstance(options, Mapping) and cure.field in options:
         return {**body, "options": {n: v for n, v in options.items() if n != cure.field}}
-    return {name: value for name, value in body.items() if name != cure.field}
+    fields = {cure.field}
+    if cure.field == "tool_choice" and body.get("tool_choice") == "none":
+        fields |= {"tools", "parallel_tool_calls"}  # else the model may call some
+    return {name: value for name, value in body.items() if name not in fields}
 
 
 def _drop_in_messages(body: Body, cure: Cure) -> Body:
@@ -96,18 +112,20 @@ def _rename(body: Body, cure: Cure) -> Body:
     return {cure.value: body[cure.field], **rest}
 
 
-def _set(body: Body, cure: Cure) -> Body:
-    return {**body, cure.field: cure.value} if cure.field in body else body
+def _one_of(body: Body, cure: Cure) -> Body:
+    """Leaves the values that the server takes as they are; the first replaces others."""
+    is_refused = body.get(cure.field, cure.value[0]) not in cure.value
+    return {**body, cure.field: cure.value[0]} if is_refused else body
 
 
 def _at_most(body: Body, cure: Cure) -> Body:
     given = body.get(cure.field)
-    return {**body, cure.field: min(given, cure.value)} if isinstance(given, int) else body
+    return {**body, cure.field: min(given, cure.value)} if isinstance(given, int | float) else body
 
 
 def _at_least(body: Body, cure: Cure) -> Body:
     given = body.get(cure.field)
-    return {**body, cure.field: max(given, cure.value)} if isinstance(given, int) else body
+    return {**body, cure.field: max(given, cure.value)} if isinstance(given, int | float) else body
 
 
 def _json_object(body: Body, _: Cure) -> Body:
@@ -130,6 +148,9 @@ def _json_in_words(body: Body, _: Cure) -> Body:
 
 
 def _say_json(body: Body, _: Cure) -> Body:
+    given = body.get("response_format")
+    if not isinstance(given, Mapping) or given.get("type") != "json_object":
+        return body
     note = order.json_note({})
     return {**body, "messages": order.with_system_note(body["messages"], note)}
 
@@ -180,7 +201,7 @@ _KINDS: dict[str, Callable[[Body, Cure], Body]] = {
     "rename": _rename,
     "at most": _at_most,
     "at least": _at_least,
-    "set": _set,
+    "one of": _one_of,
     "json object": _json_object,
     "json in words": _json_in_words,
     "say json": _say_json,
@@ -192,6 +213,7 @@ _KINDS: dict[str, Callable[[Body, Cure], Body]] = {
     "pair tools": _on_messages(order.paired_tools),
     "tools in words": _on_messages(order.tools_in_words),
     "plain texts": _on_messages(order.plain_texts),
+    "no pictures": _on_messages(order.without_pictures),
     "no nulls": _on_messages(order.without_nulls),
     "no empties": _on_messages(order.without_empties),
     "system in user": _on_messages(order.system_in_user),
@@ -209,7 +231,7 @@ _TEXTS = {
     "rename": "{field} is sent as {value}",
     "at most": "{field} is {value} at most",
     "at least": "{field} is {value} at least",
-    "set": "{field} is {value}",
+    "one of": "{field} is {value}",
     "json object": "a JSON schema is asked for in words, with response_format json_object",
     "json in words": "JSON is asked for in words, without response_format",
     "say json": "a request for JSON says so in words, too",
@@ -222,7 +244,8 @@ _TEXTS = {
     "user last": "a history ends with a message of the user",
     "pair tools": "calls without a result, and results without a call, are left out",
     "tools in words": "calls of tools and their results are told in words",
-    "plain texts": "the content of a message is one text",
+    "plain texts": "the content of a message without pictures is one text",
+    "no pictures": "a note stands for each picture",
     "no nulls": "a message without content has an empty one",
     "no empties": "messages without words are left out",
     "system in user": "system messages are part of the user's first message",

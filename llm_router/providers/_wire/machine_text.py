@@ -8,7 +8,6 @@ import re
 
 from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire import limits
-from llm_router.providers._wire.arguments import JsonScanner
 from llm_router.providers._wire.marker_search import (
     HEAD_SIZE,
     PAGE,
@@ -30,6 +29,7 @@ from llm_router.providers._wire.markers import (
     Kind,
     Marker,
 )
+from llm_router.providers._wire.text_regions import Output, Region
 from llm_router.providers._wire.tools import OfferedTools, offered_tools
 from llm_router.providers._wire.written_calls import (
     WrittenCall,
@@ -74,6 +74,7 @@ class MachineTextFilter:
         self.calls: list[WrittenCall] = []
         self.has_unreadable_call = False
         self._has_unknown_call = False
+        self._is_cut_thought = False
         self.lacks_opening = False
         """Whether only the end of the reasoning was marked."""
         self.is_undecided = begins_in_thought
@@ -92,7 +93,7 @@ class MachineTextFilter:
         """Whether a text without the first character of a mark is words."""
         self._after_call = False
         self._had_thought = False
-        self._region = _Region(LOST_BEGINNING) if begins_in_thought else None
+        self._region = Region(LOST_BEGINNING) if begins_in_thought else None
         self._presumed: list[str] | None = [] if begins_in_thought else None
 
     def feed(self, text: str) -> tuple[str, str]:
@@ -110,18 +111,22 @@ class MachineTextFilter:
         """Returns the words and the reasoning that were withheld; none follow."""
         words, thought = self._run("", is_last=True)
         presumed, self._presumed = self._presumed, None
+        is_cut = False
         while region := self._region:
             self._region = None
+            is_cut = region.marker.kind is Kind.THOUGHT
             words += self._finish(region, "")
         if presumed:  # it was none
             words, thought = "".join(presumed) + words, ""
+        self._is_cut_thought = is_cut and not (self._given or words)
         return words, thought
 
     def written(self) -> list[WrittenCall]:
         """Returns the calls in the text, when it has been read to its end.
 
-        Raises BrokenStreamError if one cannot be read, and if the reply is nothing but calls of
-        tools that were not offered: that is no silence that somebody meant.
+        Raises BrokenStreamError if one cannot be read, and if the reply is nothing but a thought
+        without an end or calls of tools that were not offered: that is no silence that somebody
+        meant.
         """
         if self.has_unreadable_call:
             raise BrokenStreamError("the answer's words hold a tool call that is cut or unreadable")
@@ -129,6 +134,8 @@ class MachineTextFilter:
             raise BrokenStreamError(
                 "the answer is a call, in words, of a tool that was not offered"
             )
+        if self._is_cut_thought and not self.calls:
+            raise BrokenStreamError("the answer is a thought, in words, that has no end")
         return self.calls
 
     @property
@@ -148,7 +155,7 @@ class MachineTextFilter:
 
     def _run(self, text: str, *, is_last: bool) -> tuple[str, str]:
         text, self._rest = self._rest + text, ""
-        out = _Output()
+        out = Output()
         while text:
             if self._region is None:
                 text = self._read_words(text, out, is_last=is_last)
@@ -162,7 +169,7 @@ class MachineTextFilter:
 
     # ── Between the marks: each step returns the text that is left ───────────────────────────────
 
-    def _read_words(self, text: str, out: "_Output", *, is_last: bool) -> str:
+    def _read_words(self, text: str, out: Output, *, is_last: bool) -> str:
         if self._after_call:
             text = text.lstrip(_SEPARATORS)
             self._after_call = not text
@@ -180,7 +187,7 @@ class MachineTextFilter:
         out.words.append(text)
         return ""
 
-    def _read_mark(self, text: str, place: int, out: "_Output", *, is_last: bool) -> str | None:
+    def _read_mark(self, text: str, place: int, out: Output, *, is_last: bool) -> str | None:
         """Reads the mark that may stand at this place; returns None if none does."""
         tail = text[place : place + HEAD_SIZE]
         may_be_cut = not is_last and len(tail) < HEAD_SIZE
@@ -202,7 +209,7 @@ class MachineTextFilter:
         begins = begins_call(tail, self._heads)
         if begins:
             out.words.append(text[:place])
-            self._region = _Region(_FENCED if tail[0] == "`" else _BARE)
+            self._region = Region(_FENCED if tail[0] == "`" else _BARE)
             return text[place:]
         if may_be_cut and (begins is None or BEGINS_OTHER_TOKEN.fullmatch(tail)):
             return self._withhold(text, place, out)
@@ -213,16 +220,16 @@ class MachineTextFilter:
             return self._pass_code(text, place, out)
         return None
 
-    def _withhold(self, text: str, place: int, out: "_Output") -> str:
+    def _withhold(self, text: str, place: int, out: Output) -> str:
         out.words.append(text[:place])
         self._rest = text[place:]
         return ""
 
-    def _pass_code(self, text: str, place: int, out: "_Output") -> str:
+    def _pass_code(self, text: str, place: int, out: Output) -> str:
         """Passes on the code of a text for reading, in which marks are no marks."""
         fence = "```" if text.startswith("```", place) else "`"
         out.words.append(text[: place + len(fence)])
-        self._region = _Region(_CODE_BLOCK if fence == "```" else _CODE)
+        self._region = Region(_CODE_BLOCK if fence == "```" else _CODE)
         return text[place + len(fence) :]
 
     def _marker_at(self, text: str, place: int) -> tuple[Marker | None, int]:
@@ -231,7 +238,7 @@ class MachineTextFilter:
                 return found
         return None, place
 
-    def _open(self, marker: Marker, text: str, span: tuple[int, int], out: "_Output") -> str:
+    def _open(self, marker: Marker, text: str, span: tuple[int, int], out: Output) -> str:
         """Begins what the mark in this span begins."""
         place, end = span
         match marker.kind:
@@ -241,17 +248,17 @@ class MachineTextFilter:
                 self._end_unopened(out)
             case Kind.TURN_END:
                 if self._given or out.has_words or self.calls:
-                    self._region = _Region(_NEXT_TURN)
+                    self._region = Region(_NEXT_TURN)
             case Kind.BARE_CALL:
-                self._region = _Region(marker)
+                self._region = Region(marker)
                 return text[place:]
             case _:
-                self._region = _Region(marker)
+                self._region = Region(marker)
                 if marker.kind is Kind.CALL:
                     self._region.add(text[place:end])
         return text[end:]
 
-    def _end_unopened(self, out: "_Output") -> None:
+    def _end_unopened(self, out: Output) -> None:
         """Takes the words before a lone end of reasoning for reasoning, as far as that is left."""
         if self._given or self._region:
             self.lacks_opening = self.lacks_opening or not self._had_thought
@@ -262,7 +269,7 @@ class MachineTextFilter:
 
     # ── Inside ───────────────────────────────────────────────────────────────────────────────────
 
-    def _read_region(self, region: "_Region", text: str, out: "_Output", *, is_last: bool) -> str:
+    def _read_region(self, region: Region, text: str, out: Output, *, is_last: bool) -> str:
         kind = region.marker.kind
         if kind is Kind.BARE_CALL:
             return self._read_bare(region, text, out)
@@ -291,7 +298,7 @@ class MachineTextFilter:
         rest = text[end.start() if begins_next else end.end() :]
         return self._finish(region, end.group()) + rest
 
-    def _read_bare(self, region: "_Region", text: str, out: "_Output") -> str:
+    def _read_bare(self, region: Region, text: str, out: Output) -> str:
         """Withholds a call in brackets until they close, then passes on what is none."""
         end = region.scan(text)
         region.add(text if end < 0 else text[:end])
@@ -307,7 +314,7 @@ class MachineTextFilter:
             out.words.append(written)
         return text[end:]
 
-    def _finish(self, region: "_Region", end: str) -> str:
+    def _finish(self, region: Region, end: str) -> str:
         """Ends what a mark began; returns text of it that is to be read once more."""
         body = "".join(region.body)
         match region.marker.kind:
@@ -330,12 +337,12 @@ class MachineTextFilter:
         """Begins the text that a header describes; returns words that stand in the header."""
         names = {*_WORDS.findall(header.lower()[:HEAD_SIZE])}
         if "to=assistant" in header or (names & _OTHER_ROLES and "to=" not in header):
-            self._region = _Region(_NEXT_TURN)
+            self._region = Region(_NEXT_TURN)
         elif "to=" in header:
-            self._region = _Region(Marker(header, Kind.CALL, marker.body_ends))
+            self._region = Region(Marker(header, Kind.CALL, marker.body_ends))
             self._region.add(header + "\n")
         elif names & _THOUGHTS and (is_whole or not names & {"final"}):
-            self._region = _Region(Marker(header, Kind.THOUGHT, marker.body_ends))
+            self._region = Region(Marker(header, Kind.THOUGHT, marker.body_ends))
         elif not is_whole:
             return _HEADER_WORDS.sub("", header.lstrip(), count=1)
         return ""
@@ -357,43 +364,6 @@ def text_filter(request: ChatRequest, *, begins_in_thought: bool = False) -> Mac
         reads_json=request.response_format is None,
         begins_in_thought=begins_in_thought,
     )
-
-
-class _Output:
-    def __init__(self) -> None:
-        self.words: list[str] = []
-        self.thought: list[str] = []
-
-    @property
-    def has_words(self) -> bool:
-        return any(text and not text.isspace() for text in self.words)
-
-
-class _Region:
-    """The text that a mark began, until its end."""
-
-    def __init__(self, marker: Marker) -> None:
-        self.marker = marker
-        self.ends = marker.ends
-        self.body: list[str] = []
-        self.size = 0
-        self._scanner = JsonScanner()
-
-    def add(self, text: str) -> None:
-        self.body.append(text)
-        self.size += len(text)
-        if self.size > limits.WRITTEN_CALL:
-            most = limits.WRITTEN_CALL
-            raise BrokenStreamError(f"a call in the words has more than {most:,} characters")
-
-    def scan(self, text: str) -> int:
-        """Returns where the brackets that the text goes on with are closed; -1: not yet."""
-        if not self.ends:
-            return self._scanner.feed(text)
-        (fence,) = self.ends
-        before = "".join(self.body[-len(fence) :])[1 - len(fence) :] if self.body else ""
-        place = (before + text).find(fence, 0 if self.body else len(fence))
-        return -1 if place < 0 else place + len(fence) - len(before)
 
 
 _CALLS = (Kind.CALL, Kind.BARE_CALL)

@@ -98,23 +98,47 @@ def begins_call(tail: str, heads: Heads) -> bool | None:
 
 def cut_end(text: str, ends: tuple[str, ...]) -> int:
     """Returns the length of the longest end of a text that begins one of these."""
-    text = text[-max(map(len, ends)) :].lower()
-    return max(
-        (n for end in ends for n in range(1, len(end)) if text.endswith(end[:n].lower())),
-        default=0,
-    )
+    small, starts, longest = _small(ends)
+    tail = text[1 - longest :].lower() if longest > 1 else ""
+    for place, character in enumerate(tail):
+        rest = tail[place:] if character in starts else ""
+        if rest and any(end.startswith(rest) for end in small if len(end) > len(rest)):
+            return len(rest)
+    return 0
+
+
+@lru_cache(maxsize=256)
+def _small(ends: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str], int]:
+    """Returns texts in small letters, their first characters and the longest one's size."""
+    small = tuple(end.lower() for end in ends)
+    return small, frozenset(end[0] for end in small), max(map(len, ends))
 
 
 @lru_cache(maxsize=256)
 def tags_of(names: tuple[str, ...]) -> MarkerTable:
     """Returns the tags that are named like tools, with a tag a parameter inside."""
     tags = (Marker(f"<{name}>", Kind.CALL, (f"</{name}>",)) for name in names)
-    return MarkerTable((*tags, *(Marker(action, Kind.CALL) for action in _actions(names))))
+    actions = (Marker(f"\n{action.opening}", Kind.CALL) for action in _actions(names))
+    return MarkerTable((*tags, *actions))
 
 
-def _actions(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns how an agent (ReAct) calls a tool after its thought."""
-    return tuple(f"\nAction: {name}" for name in names)
+def _labels(word: str) -> tuple[str, ...]:
+    return f"{word}:", f"**{word}:**", f"**{word}**:"
+
+
+_ANSWERS = (*_labels("Final Answer"), "**Final Answer**\n")
+
+
+@lru_cache(maxsize=256)
+def _actions(names: tuple[str, ...]) -> tuple[Marker, ...]:
+    """Returns how an agent (ReAct) calls one of these tools, after its thought or at once.
+
+    None has an end: what follows is a result that the model has made up.
+    """
+    quoted = (f"{quote}{name}" for name in names for quote in ("", "`", "**"))
+    called = (*quoted, "```", "{", "[{") if names else ()
+    starts = [f"{label}{gap}" for label in _labels("Action") for gap in (" ", "\n")]
+    return tuple(Marker(f"{start}{call}", Kind.CALL) for start in starts for call in called)
 
 
 _SPEAKERS = tuple(
@@ -129,17 +153,17 @@ def starts_of(names: tuple[str, ...]) -> tuple[Marker, ...]:
     before = ("", "functions.", "print(")
     in_python = (Marker(f"{x}{name}(", Kind.BARE_CALL) for name in names for x in before)
     above = (Marker(f"{name}\n{{", Kind.CALL) for name in names)
-    after_word = (Marker(f"Action: {name}", Kind.CALL) for name in names)
     spaced = (Marker(f"{x}{name}", Kind.CALL) for name in names for x in ("functions.", "call:"))
     channel = (Marker(f">>>{name}\n", Kind.CALL) for name in names)  # Functionary
-    ends = (*_actions(names), "\nFinal Answer:", "\n**Final Answer", "\nAnswer:")
+    actions = _actions(names)
+    ends = (*(action.opening for action in actions), *_ANSWERS, *_labels("Answer"))
     agents = (
-        Marker("Thought:", Kind.THOUGHT, ends),
-        Marker("Action: ```json", Kind.CALL, ("```",)),  # Command R
-        Marker("Action:\n```json", Kind.CALL, ("```",)),
+        *(Marker(x, Kind.THOUGHT, tuple(f"\n{end}" for end in ends)) for x in _labels("Thought")),
+        *(Marker(answer, Kind.TOKEN) for answer in _ANSWERS),
+        *actions,
     )
     of_agents = agents if names else ()
-    return (*in_python, *above, *after_word, *spaced, *channel, *of_agents, *_SPEAKERS)
+    return (*in_python, *above, *spaced, *channel, *of_agents, *_SPEAKERS)
 
 
 VOICE = MarkerTable(MARKERS)

@@ -143,15 +143,17 @@ def user_last(messages: Messages, ask: str = GO_ON) -> Messages:
 
 
 def plain_texts(messages: Messages) -> Messages:
-    """Writes each content as one text instead of a list of parts."""
+    """Writes each content without pictures as one text instead of a list of parts."""
     return [
-        {**m, "content": text_of_parts(m["content"])} if isinstance(m.get("content"), list) else m
+        {**m, "content": text_of_parts(m["content"])}
+        if isinstance(m.get("content"), list) and not _has_picture(m["content"])
+        else m
         for m in messages
     ]
 
 
 def without_pictures(messages: Messages) -> Messages:
-    """Puts a note in the place of each picture."""
+    """Puts a note in the place of each picture, and one text in that of each such content."""
     return [
         {**m, "content": text_of_parts(m["content"])} if _has_picture(m.get("content")) else m
         for m in messages

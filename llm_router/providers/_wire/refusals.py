@@ -1,7 +1,8 @@
 """Recognises in a server's refusal the change to the request that would cure it.
 
-Two tables: sentences about the order and form of messages, and fields that a sentence names. A
-server's sentence decides only which cure is tried; whether it was one, the next answer shows.
+The table lists sentences, most of them about the order and form of messages; `refused_fields.py`
+finds the fields that a sentence names. A server's sentence decides only which cure is tried;
+whether it was one, the next answer shows.
 """
 
 import re
@@ -12,6 +13,12 @@ from llm_router.classification import classify, lacking
 from llm_router.errors import StatusError
 from llm_router.failures import FailureClass
 from llm_router.providers._wire.cures import Body, Cure, apply
+from llm_router.providers._wire.refused_fields import (
+    field_cures,
+    named_paths,
+    sentence_pattern,
+    shorter_reply,
+)
 
 _REFUSALS = frozenset({0, 400, 404, 422, 500, 501})
 """Statuses of requests that a server does not take; chat templates fail with 500, and 0 is an error
@@ -33,70 +40,71 @@ _OTHER_CAUSES = frozenset(
 _LONGEST = 2_000  # characters of an error that are read
 _MOST = 4  # cures for one refusal
 
-
-def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
-
-
 _ALTERNATE, _FOLD = Cure("alternate"), Cure("system in user")
 _FIRST, _IN_WORDS = Cure("system first"), Cure("tools in words")
 _USER_LAST, _PAIR = Cure("user last"), Cure("pair tools")
 _NO_NULLS, _NO_EMPTIES, _TEXTS = Cure("no nulls"), Cure("no empties"), Cure("plain texts")
+_NO_PICTURES = Cure("no pictures")
 
 _NOT = (
     r"(not|n't|never|un)\W{0,3}(yet )?(be )?(currently )?"
     r"(supported|allowed|accepted|permitted|enabled|valid)"
 )
 _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
-    (_words(r"thought.?signature"), (Cure("sign"),)),
+    (sentence_pattern(r"thought.?signature"), (Cure("sign"),)),
     (
-        _words(
-            r"thinking.?(budget|level).{0,40}(not|invalid)|budget 0 is invalid|"
-            r"only works in thinking mode"
+        # Gemini models that always think; "low" is the quickest that all of them take.
+        sentence_pattern(r"budget 0 is invalid|only works in thinking mode"),
+        (
+            Cure("one of", "reasoning_effort", ("low", "minimal", "medium", "high")),
+            Cure("drop", "reasoning_effort"),
         ),
+    ),
+    (
+        sentence_pattern(r"thinking.?(budget|level).{0,40}(not|invalid)"),
         (Cure("drop", "reasoning_effort"),),
     ),
     (
-        _words(r"(not|n't) support thinking|invalid think value"),  # Ollama
+        sentence_pattern(r"(not|n't) support thinking|invalid think value"),  # Ollama
         (Cure("drop", "think"), Cure("drop", "reasoning_effort")),
     ),
-    (_words(r"chat_template is not supported"), (Cure("drop", "chat_template_kwargs"),)),
+    (sentence_pattern(r"chat_template is not supported"), (Cure("drop", "chat_template_kwargs"),)),
     (
-        _words(r"penalty is not enabled"),  # Gemini
+        sentence_pattern(r"penalty is not enabled"),  # Gemini
         (Cure("drop", "frequency_penalty"), Cure("drop", "presence_penalty")),
     ),
     (
-        _words(
+        sentence_pattern(
             r"json mode.{0,60}(tool|function)|function calling with a response|"
             r"response.?format.{0,60}(together|combined|along) with .{0,12}(tool|function)"
         ),
-        (Cure("json in words"),),
+        (Cure("json in words", beside="tools"), Cure("json in words")),
     ),
     (
-        _words(r"pattern must (start|end)|schema conversion failed"),  # llama.cpp
+        sentence_pattern(r"pattern must (start|end)|schema conversion failed"),  # llama.cpp
         (Cure("drop in schemas", "pattern"), Cure("drop in schemas", "format")),
     ),
     (
-        _words(r"non-?empty for OBJECT|properties.{0,40}non-?empty"),
+        sentence_pattern(r"non-?empty for OBJECT|properties.{0,40}non-?empty"),
         (Cure("no empty schemas"),),
     ),  # Gemini
     (
         # A history with calls, in a request that offers no tools.
-        _words(
+        sentence_pattern(
             r"must define tools|toolConfig field must be defined|"
             r"without `?tools=?`? (param|being|specified)"
         ),
-        (Cure("tools in words"),),
+        (Cure("tools in words", without="tools"),),
     ),
     (
-        _words(
+        sentence_pattern(
             r"reasoning_content.{0,80}(must be|pass(ed)? back|missing|required)|"
             r"missing.{0,30}reasoning_content"
         ),
         (Cure("reasoning"),),
     ),
     (
-        _words(
+        sentence_pattern(
             r"a-z, A-Z, 0-9, with a length of 9|(tool.?call|tool.?use)[\w.\[\]]*\.?id\W.{0,80}"
             r"(too long|length|pattern|invalid)|tool_calls\[\d+\]\.id"
         ),
@@ -104,13 +112,13 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
     ),
     (
         # One role for the instructions, in a place that the template does not take.
-        _words(
+        sentence_pattern(
             r"role.{0,20}developer.{0,40}(instead|use)|use.{0,20}developer.{0,20}(role|message)"
         ),
         (Cure("developer"), _FOLD),
     ),
     (
-        _words(
+        sentence_pattern(
             r"system.{0,20}(message|prompt|role|instruction)s?.{0,60}"
             r"(beginning|be (the )?first|at the start|only (be )?(one|once|first|at)|leading|"
             r"position 0|index 0|start of)|"
@@ -122,7 +130,7 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (_FIRST, _FOLD, _ALTERNATE),
     ),
     (
-        _words(
+        sentence_pattern(
             rf"system.{{0,40}}(role|message|prompt|instruction)s?.{{0,30}}{_NOT}|"
             rf"(system|developer).{{0,20}}instruction.{{0,20}}{_NOT}|"
             r"(not|n't) support .{0,40}(system|developer)|no support for system|"
@@ -134,14 +142,14 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (_FOLD, _ALTERNATE),
     ),
     (
-        _words(
+        sentence_pattern(
             r"only .{0,12}user.{0,30}assistant.{0,20}(role|supported|allowed)|"
             r"roles? .{0,20}(must|should) be .{0,30}user.{0,20}assistant"
         ),
         (_FOLD, _IN_WORDS, _ALTERNATE),
     ),
     (
-        _words(
+        sentence_pattern(
             r"tool.{0,12}(result|response|call|message|use).{0,80}"
             r"(must (be )?(followed|follow|a response|have)|without|not (found|match)|preced|"
             r"immediately after|did not have|corresponding|missing)|"
@@ -150,10 +158,10 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
             r"messages with role .?tool.? must|no tool call found|"
             r"unexpected role .?tool.? after|tool_call_id.{0,40}(not|unknown|invalid|missing)"
         ),
-        (_PAIR, _IN_WORDS, _ALTERNATE),
+        (_PAIR, _ALTERNATE, _IN_WORDS),
     ),
     (
-        _words(
+        sentence_pattern(
             r"alternat|(unexpected|invalid) role .?\w+.? after|"
             r"consecutive (user|assistant|messages)|2 or more assistant messages|"
             r"(same role|roles) .{0,30}(in a row|consecutive|twice)|"
@@ -164,7 +172,7 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (_ALTERNATE, _FOLD, _IN_WORDS, _PAIR, _USER_LAST),
     ),
     (
-        _words(
+        sentence_pattern(
             r"(last|final|latest).{0,40}(message|role|turn|content).{0,60}"
             r"(must|should|has to|need|expected|cannot|not|is|be|got)|expected last role|"
             r"(end|ends|ending) (with|in) .{0,20}(user|assistant)|"
@@ -175,7 +183,7 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (_USER_LAST, _ALTERNATE),
     ),
     (
-        _words(
+        sentence_pattern(
             r"(tool|function).{0,12}role.{0,20}(is )?(not|unsupported|unknown|invalid)|"
             r"role.{0,12}(tool|function)\b.{0,40}(not|unsupported|unknown|invalid)|"
             r"(unknown variant|unexpected role|invalid role|unknown role|unsupported role)"
@@ -186,16 +194,16 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (_IN_WORDS, _ALTERNATE),
     ),
     (
-        _words(
+        sentence_pattern(
             r"content.{0,60}(must|should|has to|can only|expected).{0,20}\b(string|str|text)\b|"
             r"concatenate str|(sequence|list|array|map).{0,30}expected a string|"
             r"expected (a )?(string|str)\b.{0,40}(list|array|sequence|object)|"
             r"valid string|not of type .?string|cannot unmarshal array .{0,120}string"
         ),
-        (_NO_NULLS, _TEXTS),
+        (_NO_NULLS, _TEXTS, _NO_PICTURES),
     ),
     (
-        _words(
+        sentence_pattern(
             r"content.{0,60}(non.?empty|not be empty|is empty|blank|whitespace|cannot be empty|"
             r"must have .{0,12}content)|empty (content|message|text)|non.?empty content|"
             r"text content blocks must"
@@ -203,72 +211,40 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (_NO_EMPTIES, _NO_NULLS),
     ),
     (
-        _words(
+        sentence_pattern(
             r"content.{0,80}(null|none|missing|required|nil|undefined)|nonetype|"
             r"(null|none|nil) .{0,40}content|missing .{0,20}content"
         ),
         (_NO_NULLS, _NO_EMPTIES),
     ),
     (
-        _words(r"temperature.{0,40}top_p.{0,40}(both|together|same time|either)"),
-        (Cure("drop", "top_p"),),
+        sentence_pattern(r"temperature.{0,40}top_p.{0,40}(both|together|same time|either)"),
+        (Cure("drop", "top_p", beside="temperature"),),
     ),
     (
-        _words(r"must contain the word .?json|word .?json.? in some form"),
+        sentence_pattern(r"must contain the word .?json|word .?json.? in some form"),
         (Cure("say json"),),
     ),
     (
-        _words(
+        sentence_pattern(r"(tool|function).{0,20} (in|with|while|when) stream"),  # Bedrock
+        (Cure("all at once", beside="tools"),),
+    ),
+    (
+        sentence_pattern(
             r"(not|n't) support .{0,12}stream|verified to stream|"
             r"streaming .{0,30}(not|unsupported)|stream.{0,12} (is )?not supported"
         ),
         (Cure("all at once"),),
     ),
     (
-        _words(r"(jinja|templat(?!e_kwargs)|raise_exception)"),
-        (_FIRST, _ALTERNATE, _FOLD, _IN_WORDS, _TEXTS, _NO_NULLS),
+        sentence_pattern(r"(jinja|templat(?!e_kwargs)|raise_exception)"),
+        (_FIRST, _ALTERNATE, _FOLD, _IN_WORDS, _TEXTS, _NO_NULLS, _NO_PICTURES),
     ),
-    (_words(r"(messages?|input)\W.{0,40}(extra|unknown|unexpected) .{0,20}role"), (_FOLD,)),
+    (
+        sentence_pattern(r"(messages?|input)\W.{0,40}(extra|unknown|unexpected) .{0,20}role"),
+        (_FOLD,),
+    ),
 )
-
-# ── Fields ───────────────────────────────────────────────────────────────────────────────────────
-
-_ESSENTIAL = frozenset({"model", "messages", "stream", "tools", "prompt", "options", "input"})
-_ESSENTIAL_IN_MESSAGES = frozenset(
-    {"role", "content", "tool_calls", "tool_call_id", "id", "type", "function", "text", "image_url"}
-)
-_ESSENTIAL_IN_SCHEMAS = frozenset(
-    {"type", "function", "name", "parameters", "properties", "json_schema", "schema", "items"}
-)
-_TOKEN = re.compile(r"[A-Za-z_$][\w$-]*(?:[.\[][\w$-]+\]?)*")
-_QUOTED = re.compile(
-    r"[\"'`‘“]([A-Za-z_$][\w$.\[\]-]*)[\"'`’”]|"
-    r"\b(?:argument|parameter|field)s? [^:]{0,40}: ([a-z_]+)\W*$|"
-    r"\bsupport (?:the )?(?:argument|parameter|field) ([A-Za-z_]+)",
-    re.IGNORECASE,
-)
-_ORDINARY = frozenset(
-    {"stop", "user", "n", "name", "seed", "store", "format", "think", "strict", "title", "default",
-     "const", "examples", "pattern", "reasoning", "thinking", "metadata", "verbosity", "provider",
-     "description", "detail", "audio", "prediction", "template", "raw", "not", "enum", "required",
-     "index", "prefix", "partial", "refusal", "safe", "plugins", "transforms", "models", "route"}
-)  # fmt: skip
-"""Names that are words of English, too: only as a path or in quotes do they name a field."""
-_OBJECTION = _words(
-    r"support|unknown|unrecogni|unexpected|permitted|allowed|extra|extraneous|forbid|find field|"
-    r"invalid|must|should|only|deprecat|accept|cannot|can't|implement|available|no such|too |"
-    r"less|greater|range|unavailable|disabled|require|restrict|incompatible|不支持|非法|无效|参数"
-)
-_NUMBER = r"(\d[\d,_]*)"
-_AT_MOST = _words(
-    rf"(?:at most|<=|≤|less than or equal to|maximum(?: value)?(?: is| of)?|up to|no more than|"
-    rf"cannot exceed|not exceed|max(?:imum)? .{{0,20}}(?:is|of|:)|below or equal to|"
-    rf"\[\d+,|between \d+ and)[ `'\"]{{0,2}}{_NUMBER}"
-)
-_AT_LEAST = _words(
-    rf"(?:at least|>=|≥|greater than or equal to|minimum(?: value)?(?: is| of)?) ?{_NUMBER}"
-)
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
 def find_cures(error: StatusError, body: Body, tried: Collection[Cure]) -> Sequence[Cure]:
@@ -289,100 +265,12 @@ def find_cures(error: StatusError, body: Body, tried: Collection[Cure]) -> Seque
 
 
 def _candidates(error: StatusError, said: str, body: Body) -> Iterator[Cure]:
-    yield from _shorter_reply(said, body)
+    yield from shorter_reply(said, body)
     if classify(error).kind in _OTHER_CAUSES:
         return
     for words, cures in _BY_SENTENCE:
         if words.search(said):
             yield from cures
     if error.status not in _NOT_BY_STATUS or _NOT_SUPPORTED.search(said):
-        for path in _paths(error, said, body):
-            yield from _field_cures(path, said, body)
-
-
-def _shorter_reply(said: str, body: Body) -> Iterator[Cure]:
-    """Yields cures for a reply that is asked to be longer than the model's replies may be."""
-    for field in ("max_tokens", "max_completion_tokens"):
-        if field in body and re.search(
-            rf"{field}\W.{{0,60}}too (large|big|high|long)|in the completion", said
-        ):
-            if "context" not in said and (most := _AT_MOST.search(said)):
-                yield Cure("at most", field, _int(most[1]))
-            yield Cure("drop", field)
-
-
-def _paths(error: StatusError, said: str, body: Body) -> Iterator[list[str]]:
-    """Yields the paths of fields that an error names, the plainest first."""
-    if error.param:
-        yield _split(error.param)
-    quoted = [match[1] or match[2] or match[3] for match in _QUOTED.finditer(error.detail)]
-    for name in quoted:
-        yield _split(name)
-    if not _OBJECTION.search(said):
-        return
-    for match in _TOKEN.finditer(error.detail):
-        path = _split(match[0])
-        if len(path) > 1 or path[0] not in _ORDINARY:
-            yield path
-    for name in body:  # "Argument not supported: top p", "reasoningEffort"
-        if "_" in name and name.replace("_", " ") in error.detail.lower():
-            yield [name]
-
-
-def _split(path: str) -> list[str]:
-    names = [part for part in re.split(r"[.\[\]]+", path) if part and not part.isdigit()]
-    return [_snake(name) for name in names] or [""]
-
-
-def _snake(name: str) -> str:
-    if name in {"additionalProperties", "propertyNames", "exclusiveMinimum", "exclusiveMaximum"}:
-        return name
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() if name[:1].islower() else name
-
-
-def _field_cures(path: list[str], said: str, body: Body) -> Iterator[Cure]:
-    first, last = path[0], path[-1]
-    if first == "body" and len(path) > 1:
-        first = path[1]
-    known = {*body, *body.get("options", ())} - _ESSENTIAL
-    top = next((name for name in path if name in known), "")
-    if top and first not in {"messages", "tools"}:
-        yield from _top_cures(top, said, body)
-        return
-    if last not in _ESSENTIAL_IN_MESSAGES and first != "tools":
-        yield Cure("drop in messages", last)
-    for name in (last, _camel(last)):
-        if name not in _ESSENTIAL_IN_SCHEMAS and first != "messages":
-            yield Cure("drop in schemas", name)
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
-
-
-def _top_cures(field: str, said: str, body: Body) -> Iterator[Cure]:
-    """Yields the cures of a field of the body itself: other values first, then without it."""
-    value = body.get(field)
-    if field in {"max_tokens", "max_completion_tokens"}:
-        other = "max_completion_tokens" if field == "max_tokens" else "max_tokens"
-        if least := _AT_LEAST.search(said):
-            yield Cure("at least", field, _int(least[1]))
-        if most := _AT_MOST.search(said):
-            yield Cure("at most", field, _int(most[1]))
-        if other in said or not (least or most):
-            yield Cure("rename", field, other)
-    elif field == "response_format":
-        yield Cure("json object")
-        yield Cure("json in words")
-    elif field == "tool_choice" and value not in ("auto", "none"):
-        yield Cure("set", field, "auto")
-    elif field == "reasoning_effort":
-        listed = said.partition("upported values")[2] or said.partition("one of")[2]
-        if effort := next((e for e in _EFFORTS if re.search(rf"\b{e}\b", listed)), ""):
-            yield Cure("set", field, effort)
-    yield Cure("drop", field)
-
-
-def _int(text: str) -> int:
-    return int(re.sub(r"\D", "", text))
+        for path in named_paths(error, said, body):
+            yield from field_cures(path, said, body)

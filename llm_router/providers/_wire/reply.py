@@ -252,8 +252,8 @@ class ChatReplyParser(ReplyParser):
 
     def _keep_usage(self, usage: Any) -> None:
         """Keeps the latest usage; some gateways end with one that counts nothing."""
-        if isinstance(usage, dict) and (self._usage is None or any(usage.values())):
-            self._usage = usage_of(usage)
+        if isinstance(usage, dict) and ((new := usage_of(usage)) != Usage() or not self._usage):
+            self._usage = new
 
 
 def _unfolded(data: str) -> Iterator[Any]:

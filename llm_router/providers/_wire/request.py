@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from llm_router.catalog.servers import Server
@@ -31,10 +30,8 @@ def text_of(message: Message) -> str:
 def function_call(call: Mapping[str, Any]) -> dict[str, Any]:
     """Returns name and arguments of a call, the arguments as an object instead of JSON text."""
     function = call["function"]
-    arguments: Any = {}
-    with suppress(ValueError):
-        arguments = json.loads(function.get("arguments") or "{}")
-    return {"name": function["name"], "arguments": arguments}
+    arguments = object_text(function.get("arguments") or "{}") or "{}"
+    return {"name": function["name"], "arguments": json.loads(arguments)}
 
 
 def basic_continuation(connection: Connection) -> Continuation:
@@ -141,12 +138,12 @@ def _call(call: Mapping[str, Any], server: Server, origin: str) -> dict[str, Any
         "function": {
             **(within if isinstance(within, Mapping) else {}),
             "name": function["name"],
-            "arguments": _arguments(function.get("arguments") or "{}"),
+            "arguments": object_arguments(function.get("arguments") or "{}"),
         },
     }
 
 
-def _arguments(text: str) -> str:
+def object_arguments(text: str) -> str:
     """Returns the arguments as JSON of an object: many servers fail at a history with others.
 
     Long ones are left as they are, since reading them would hold up other calls.
@@ -169,20 +166,21 @@ def _tool(tool: Mapping[str, Any], server: Server) -> dict[str, Any]:
         function = {
             k: v for k, v in function.items() if k != "strict" or server.accepts_strict_tools
         }
-        clean["function"] = {**function, "parameters": _parameters(function.get("parameters"))}
+        clean["function"] = {**function, "parameters": object_schema(function.get("parameters"))}
     return clean
 
 
-def _parameters(schema: Any) -> Mapping[str, Any]:
+def object_schema(schema: Any) -> Mapping[str, Any]:
     """Returns a schema of an object, which many servers insist on, also for a tool without any."""
     if not isinstance(schema, Mapping):
         return _NO_PARAMETERS
-    if schema.get("type") and "properties" in schema:  # the usual case
+    properties = schema.get("properties")
+    has_properties = isinstance(properties, Mapping)
+    if schema.get("type") and has_properties and None not in schema.values():  # the usual case
         return schema
-    return {
-        **_NO_PARAMETERS,
-        **{name: value for name, value in schema.items() if value is not None},
-    }
+    # Go writes a null for no fields or names, PHP an empty list for no fields.
+    given = {name: value for name, value in schema.items() if value is not None}
+    return {**_NO_PARAMETERS, **given, "properties": properties if has_properties else {}}
 
 
 def _continue(

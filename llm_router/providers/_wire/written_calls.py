@@ -49,10 +49,16 @@ _BARE_KEY = re.compile(r'([{,]\s*)([A-Za-z_][\w-]*)\s*:(?=\s*["\d\-{\[tfn])')
 _TAG = re.compile(r"</?[^<>]*>")
 _FENCE = re.compile(r"```(?:\w+(?=\s*[\[{]))?")
 _BESIDE_NAMES = re.compile(
-    r"✿\w+✿:?|Action(?: Input)?:|\[CALL_ID\]\w*|\[ARGS\]|</?[^<>]*>|```\w*|"
+    r"✿\w+✿:?|Action(?: Input)?\*{0,2}:|\[CALL_ID\]\w*|\[ARGS\]|</?[^<>]*>|```\w*|"
     r"\b(?:json|function|commentary|assistant|tool_call)\b"
 )
-_NAME = re.compile(r"([\w./:-]*\w)[\s(:`]*\Z", re.ASCII)
+_NAME = re.compile(r"([\w./:-]*\w)[\s(:`*]*\Z", re.ASCII)
+_OF_AGENT = re.compile(r"\A\*{0,2}Action\*{0,2}:.*?(?=\n\*{0,2}Observation\*{0,2}:|\Z)", re.DOTALL)
+"""An agent's call, without the result that the model has made up."""
+_NO_INPUT = re.compile(
+    r"Action Input\*{0,2}:[\s*`\"']*+(?:none|null|n/a)?+[\s`\"'.]*+\Z", re.IGNORECASE
+)
+"""The input of an agent's call without arguments."""
 _NAMESPACED = re.compile(r"functions\.[\w.-]+", re.ASCII)
 _PYTHON = re.compile(r"[\s\[(]*+(?:print\s*+\(\s*+)?+[A-Za-z_][\w.]*+\s*+\(")
 _CODE_SIZE = 1 << 16
@@ -74,6 +80,8 @@ def written_calls(text: str, tools: OfferedTools) -> list[WrittenCall]:
     parameter, Python, JSON with the name inside or before it, and a name alone.
     """
     text = _PREFIXES.sub("", text)
+    if of_agent := _OF_AGENT.match(text):
+        text = of_agent[0]
     for read in (_from_tags, _from_keys, _from_python, _from_json, _from_name):
         if calls := [*read(text, tools)]:
             return calls
@@ -185,7 +193,9 @@ def _value(text: str, wanted: object) -> Any:
 
 
 def _from_python(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
-    code = re.sub(r"<[|｜][^<>]*>|```\w*|</?\w+>", "", text).strip()
+    code = re.sub(r"<[|｜][^<>]*>|```\w*|</?\w+>|\A\*{0,2}Action\*{0,2}:\*{0,2}", "", text).strip(
+        "` \n"
+    )
     if not _PYTHON.match(code) or len(code) > _CODE_SIZE:
         return
     try:
@@ -291,7 +301,8 @@ def _of_value(value: Any, tools: OfferedTools) -> Iterator[WrittenCall]:
 
 
 def _from_name(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
-    name = _BESIDE_NAMES.sub("", text).strip()
-    is_closed = text.rstrip().endswith((">", "]"))
+    text, is_without = _NO_INPUT.subn("", text)
+    name = _BESIDE_NAMES.sub("", text).strip(" \n*`")
+    is_closed = is_without or text.rstrip().endswith((">", "]"))
     if is_closed and len(name) <= _LONGEST_NAME and tools.resolve(name):
         yield WrittenCall(name, "{}")

@@ -9,6 +9,7 @@ from typing import Any, Never
 from livekit.agents import llm
 
 from llm_router.providers._wire.extras import extras_of_call, from_livekit, to_livekit
+from llm_router.providers._wire.request import object_arguments, object_schema
 from llm_router.types import ChatRequest, Message
 
 _ID_LENGTH = 9
@@ -88,7 +89,7 @@ def _items(message: Message) -> list[llm.ChatItem]:
             llm.FunctionCall(
                 call_id=call["id"],
                 name=function["name"],
-                arguments=function["arguments"],
+                arguments=object_arguments(function.get("arguments") or "{}"),
                 extra=to_livekit(extras or {"call": {"extra_content": content or {}}}),
             )
         )
@@ -116,7 +117,7 @@ def _description_of(tool: Mapping[str, Any]) -> llm.RawFunctionTool[..., Any]:
     schema = {
         "name": function["name"],
         "description": function.get("description") or "",
-        "parameters": function.get("parameters") or {"type": "object", "properties": {}},
+        "parameters": object_schema(function.get("parameters")),
     }
     return llm.function_tool(_never_run, raw_schema=schema)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from llm_router.connections.record import Connection
 from llm_router.errors import StatusError
-from llm_router.providers._wire.request import function_call, text_of
+from llm_router.providers._wire.request import function_call, object_schema, text_of
 from llm_router.providers._wire.text_prompt import NEXT_TURN, text_prompt
 from llm_router.types import ChatRequest, Message
 
@@ -33,7 +33,7 @@ def chat_body(request: ChatRequest, connection: Connection, prefix: str) -> dict
         body["messages"] = _messages(request.messages)
         if prefix:
             body["messages"].append({"role": "assistant", "content": prefix})
-        body["tools"] = _tools(request) or None
+        body["tools"] = [_tool(tool) for tool in _tools(request)] or None
         stop = list(request.stop)
     body["format"] = _format(request.response_format)
     body["options"] = _options(
@@ -95,6 +95,12 @@ def _tools(request: ChatRequest) -> list[Mapping[str, Any]]:
         name = choice.get("function", {}).get("name")
         return [tool for tool in request.tools if tool.get("function", {}).get("name") == name]
     return list(request.tools)
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = tool.get("function", {})
+    schema = object_schema(function.get("parameters"))
+    return {**tool, "function": {**function, "parameters": schema}}
 
 
 def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
