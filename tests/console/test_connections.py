@@ -114,6 +114,18 @@ REFUSED = (
 
 
 async def test_no_page_has_a_button_that_a_viewer_may_not_press(console: Console) -> None:
+async def test_the_sign_in_window_stays_however_often_escape_is_pressed(console: Console) -> None:
+    page = await console.page()
+    key = page.get_by_label("API key")
+    await expect(key).to_be_focused()
+    for _ in range(3):
+        await page.keyboard.press("Escape")
+        await expect(key).to_be_focused()
+    await key.fill(await console.key("admin"))
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_text("No connection is stored yet")).to_be_visible()
+
+
     await console.services.store.add(ADMIN, [connection(1, visibility="everyone")])
     page = await console.signed_in("viewer")
     await expect(page.get_by_text("Your role is viewer")).to_be_visible()
@@ -178,6 +190,8 @@ async def test_ten_thousand_connections_hold_only_the_rows_in_view(console: Cons
     await rows.evaluate("each => each.scrollTo(0, each.scrollHeight)")
     await expect(page.get_by_text("400 of 10000")).to_be_visible()
 
+    # As the browser's own window for files does, where it is closed without a file.
+    await page.get_by_label("Choose a file").dispatch_event("cancel", {"bubbles": True})
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
