@@ -55,6 +55,23 @@ async def test_a_connection_is_tested_saved_edited_switched_and_deleted(console:
     await expect(page.get_by_text("No connection is stored yet")).to_be_visible()
 
 
+async def test_an_undo_switches_only_those_that_were_switched(console: Console) -> None:
+    store = console.services.store
+    on, off, gone = await store.add(
+        ADMIN, [connection(1), connection(2, is_active=False), connection(3)]
+    )
+    page = await console.signed_in("admin")
+    for one in (on, off, gone):
+        await page.get_by_label(f"Select {one.name}").check()
+    await page.route(f"**/{gone.id}/deactivate", lambda route: route.fulfill(status=404))
+    await page.get_by_role("button", name="Switch off", exact=True).first.click()
+    await expect(page.get_by_role("status").get_by_text(f"Switched off: {on.name}")).to_be_visible()
+    await page.get_by_role("status").get_by_role("button", name="Undo").click()
+    await expect(page.get_by_role("status").get_by_text(f"Switched on: {on.name}")).to_be_visible()
+    found = [(await store.get(ADMIN, one.id)).is_active for one in (on, off, gone)]
+    assert found == [True, False, True]
+
+
 async def test_a_server_that_fails_is_explained_before_it_is_saved(console: Console) -> None:
     page = await console.signed_in("admin")
     async with FaultyServer(Script(fault=Fault.STATUS, status=401)) as server:
