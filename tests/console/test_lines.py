@@ -87,6 +87,9 @@ async def test_an_earlier_version_of_a_site_is_compared_and_restored(console: Co
     await expect(page.get_by_text("Version 1 holds again")).to_be_visible()
     await expect(page.get_by_role("dialog")).to_have_count(0)
     stored = await sites.get(ADMIN, "shop")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_label("Assistant that answers")).to_have_value("mine")
+    await page.get_by_role("button", name="Save").click()
     assert (stored.record.calls_at_once, stored.record.is_active, stored.version) == (
         None,
         False,
