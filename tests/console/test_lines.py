@@ -51,6 +51,32 @@ async def test_a_site_is_made_limited_switched_off_and_has_its_line_to_copy(
     await expect(page.get_by_text("No site is stored yet")).to_be_visible()
 
 
+async def test_each_of_many_sites_can_be_seen_and_edited(console: Console) -> None:
+    sites = console.services.sites
+    for number in range(201):
+        made = {"name": f"shop-{number:03}", "origins": ["https://shop.example"]}
+        await sites.add(ADMIN, parse_site(made))
+    page = await console.signed_in("admin", "/ai-compute/sites")
+    await page.get_by_role("button", name="Add a site").click()
+    await page.get_by_label("Name").fill("the-last")
+    await page.get_by_label("Origins of its pages").fill("https://shop.example")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("The line for its pages", exact=True)).to_be_visible()
+    key = (await sites.get(ADMIN, "the-last")).key
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_role("dialog").get_by_role("button", name="New key").click()
+    await expect(page.get_by_role("dialog").get_by_text(key).first).to_have_count(0)
+    key = (await sites.get(ADMIN, "the-last")).key
+    await expect(page.get_by_role("dialog").get_by_text(key).first).to_be_visible()
+    await page.get_by_role("button", name="Close").last.click()
+    rows = page.get_by_role("region", name="Sites")
+    await rows.evaluate("each => each.scrollTo(0, each.scrollHeight)")
+    await expect(page.get_by_role("table")).to_have_attribute("aria-rowcount", "202")
+    await rows.evaluate("each => each.scrollTo(0, each.scrollHeight)")
+    await page.get_by_role("button", name="the-last", exact=True).click()
+    await expect(page.get_by_label("Origins of its pages")).to_have_value("https://shop.example")
+
+
 async def test_two_people_who_edit_one_site_lose_nothing(console: Console) -> None:
     sites = console.services.sites
     await sites.add(ADMIN, parse_site({"name": "shop", "origins": ["https://shop.example"]}))
