@@ -6,7 +6,7 @@ from playwright.async_api import expect
 
 from llm_router.connections.access import Actor
 from llm_router.voice.site import parse_site
-from tests.console.conftest import Console
+from tests.console.conftest import Console, hold
 from tests.console.seen import check_accessibility, picture
 from tests.contracts.test_phone_page import FILE
 
@@ -87,6 +87,9 @@ async def test_two_people_who_edit_one_site_lose_nothing(console: Console) -> No
     await sites.change(ADMIN, "shop", {"assistant": "theirs", "longest_call": 600})
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("Somebody has changed it meanwhile")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_label("Assistant that answers")).to_have_value("mine")
+    await page.get_by_role("button", name="Save").click()
     await page.get_by_role("button", name="Save the choice").click()
     await page.get_by_role("button", name="Save", exact=True).click()
     await expect(page.get_by_role("dialog")).to_have_count(0)
@@ -113,9 +116,6 @@ async def test_an_earlier_version_of_a_site_is_compared_and_restored(console: Co
     await expect(page.get_by_text("Version 1 holds again")).to_be_visible()
     await expect(page.get_by_role("dialog")).to_have_count(0)
     stored = await sites.get(ADMIN, "shop")
-    await page.keyboard.press("Escape")
-    await expect(page.get_by_label("Assistant that answers")).to_have_value("mine")
-    await page.get_by_role("button", name="Save").click()
     assert (stored.record.calls_at_once, stored.record.is_active, stored.version) == (
         None,
         False,
@@ -184,6 +184,30 @@ async def test_the_telephones_file_is_changed_with_a_preview_and_undone(
     assert file.read_text() == f"# Theirs.\n{FILE}"
     await page.get_by_role("button", name="Close").click()
     await expect(page.get_by_role("heading", name="Telephone", exact=True)).to_be_visible()
+
+
+async def test_what_is_typed_while_the_telephones_file_is_saved_stays(
+    console: Console, tmp_path: Path
+) -> None:
+    file = tmp_path / "phone.toml"
+    file.write_text(FILE)
+    page = await console.signed_in("admin", "/ai-compute/phone")
+    await page.get_by_role("button", name="Edit the file").click()
+    text = page.get_by_label("The file")
+    await text.fill(f"# First.\n{FILE}")
+    await page.get_by_role("button", name="Preview").click()
+    saving = await hold(page, "**/api/phone/file", "PUT")
+    await page.get_by_role("button", name="Save").click()
+    saved = await saving
+    await text.fill(f"# Second.\n{FILE}")
+    await saved.continue_()
+    await expect(page.get_by_text("Hours and assistants hold from the next call")).to_be_visible()
+    await expect(text).to_have_value(f"# Second.\n{FILE}")
+    assert file.read_text() == f"# First.\n{FILE}"
+    await page.get_by_role("button", name="Preview").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_role("button", name="Open it here")).to_have_count(2)
+    assert file.read_text() == f"# Second.\n{FILE}"
 
 
 async def test_sites_and_the_telephone_are_for_admins(console: Console) -> None:
