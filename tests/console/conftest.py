@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, Route, async_playwright, expect
 from pydantic import SecretStr
 
 from agent.api import build_app
@@ -18,7 +18,7 @@ from llm_router.connections.access import SYSTEM, Role
 from llm_router.discovery.discover import DiscoveryResult
 from llm_router.gateway.deps import Services
 from llm_router.options import Quota
-from llm_router.store.api_keys import ApiKeys
+from llm_router.store.api_keys import ApiKeys, KeyLimits
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.migrations import migrate
 from tests.contracts.databases import opened
@@ -39,12 +39,18 @@ class Console:
     services: Services
     context: BrowserContext
 
-    async def key(self, role: Role, name: str = "") -> str:
+    async def key(self, role: Role, name: str = "", limits: KeyLimits | None = None) -> str:
         """Makes an API key; that of an editor may serve calls."""
         owner = "" if role == "admin" else (name or role)
         keys = ApiKeys(self.services.database)
         _, key = await keys.add(
-            SYSTEM, name or role, role, owner=owner, team="red", may_serve_calls=role == "editor"
+            SYSTEM,
+            name or role,
+            role,
+            owner=owner,
+            team="red",
+            may_serve_calls=role == "editor",
+            limits=limits,
         )
         return key
 
@@ -55,11 +61,30 @@ class Console:
         await page.goto(f"{self.url}{path}")
         return page
 
-    async def signed_in(self, role: Role, path: str = "/ai-compute/connections") -> Page:
+    async def signed_in(
+        self,
+        role: Role,
+        path: str = "/ai-compute/connections",
+        limits: KeyLimits | None = None,
+    ) -> Page:
         page = await self.page(path)
-        await page.get_by_label("API key").fill(await self.key(role))
+        await page.get_by_label("API key").fill(await self.key(role, limits=limits))
         await page.get_by_role("button", name="Sign in").click()
         return page
+
+
+async def hold(page: Page, url: str, method: str = "GET") -> asyncio.Future[Route]:
+    """Holds the page's next such request; returns it, once it has come, to be answered."""
+    held: asyncio.Future[Route] = asyncio.get_running_loop().create_future()
+
+    async def take(route: Route) -> None:
+        if held.done() or route.request.method != method:
+            await route.fallback()
+        else:
+            held.set_result(route)
+
+    await page.route(url, take)
+    return held
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from agent.presence import worker_present
 from llm_router.clock import SystemClock, utc_now
 from llm_router.voice.calls import CallAgent, CallFacts, CallItem
 from llm_router.voice.workers import WorkerLoad
-from tests.console.conftest import Console
+from tests.console.conftest import Console, hold
 from tests.console.seen import check_accessibility, picture
 from tests.reports import span, traces
 
@@ -110,6 +110,71 @@ async def test_the_board_shows_how_busy_the_workers_are(console: Console) -> Non
         await expect(row).to_contain_text("for about 1 more")
         await check_accessibility(page)
         await picture(page, "console-workers")
+
+
+async def test_a_stream_that_is_refused_is_asked_for_again(console: Console) -> None:
+    call_id = await begin(console, "room-1")
+    page = await console.signed_in("admin", "/ai-compute/calls")
+    await expect(page.get_by_text("Updated live")).to_be_visible()
+    board = await hold(page, "**/api/calls/stream")
+    await page.reload()
+    await (await board).fulfill(status=502)
+    await expect(page.get_by_text("trying again")).to_be_visible()
+    await expect(page.get_by_text("Updated live")).to_be_visible()
+    await expect(page.get_by_text("1 call goes on")).to_be_visible()
+    one = await hold(page, f"**/api/calls/{call_id}/stream")
+    await page.get_by_role("table").get_by_role("link").click()
+    await (await one).fulfill(status=502)
+    await console.services.calls.append(call_id, [said(1, "user", "Hello?")], utc_now(CLOCK))
+    await expect(page.get_by_text("Hello?")).to_be_visible()
+
+
+async def test_a_session_that_ends_while_a_call_is_followed_asks_for_the_key(
+    console: Console,
+) -> None:
+    call_id = await begin(console, "room-1")
+    page = await console.signed_in("admin")
+    await expect(page.get_by_text("No connection is stored yet")).to_be_visible()
+    stream = await hold(page, f"**/api/calls/{call_id}/stream")
+    await page.goto(f"{console.url}/ai-compute/calls/{call_id}")
+    refused = await stream
+    await expect(page.get_by_role("button", name="Listen")).to_be_visible()
+    await console.context.clear_cookies()
+    await refused.fulfill(status=401)
+    await expect(page.get_by_text("Your session has ended")).to_be_visible()
+
+
+async def test_who_leaves_while_a_call_is_being_joined_does_not_join_it(console: Console) -> None:
+    """Neither while the program for it is loaded nor while the API is asked."""
+    call_id = await begin(console, "room-1")
+    page = await console.signed_in("admin", f"/ai-compute/calls/{call_id}")
+    loading = await hold(page, "**/assets/seat-*.js")
+    asking = await hold(page, "**/take-over", "POST")
+    asked: list[str] = []
+    sockets: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    usage = page.get_by_role("link", name="Usage")
+
+    await page.get_by_role("button", name="Take over").click()
+    program = await loading
+    await usage.click()
+    await expect(page.get_by_text("Nothing was asked")).to_be_visible()
+    async with page.expect_response("**/assets/seat-*.js"):
+        await program.continue_()
+    await page.go_back()
+
+    await page.get_by_role("button", name="Take over").click()
+    answer = await asking
+    await usage.click()
+    await expect(page.get_by_text("Nothing was asked")).to_be_visible()
+    seat = {"server_url": console.url.replace("http", "ws"), "participant_token": "t"}
+    async with page.expect_response("**/take-over"):
+        await answer.fulfill(json=seat)
+    await page.go_back()
+    await expect(page.get_by_role("button", name="Take over")).to_be_visible()
+    assert len([url for url in asked if url.endswith("/take-over")]) == 1
+    assert sockets == []
 
 
 async def test_a_call_of_another_agent_can_be_read_and_not_supervised(console: Console) -> None:

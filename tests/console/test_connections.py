@@ -55,6 +55,23 @@ async def test_a_connection_is_tested_saved_edited_switched_and_deleted(console:
     await expect(page.get_by_text("No connection is stored yet")).to_be_visible()
 
 
+async def test_an_undo_switches_only_those_that_were_switched(console: Console) -> None:
+    store = console.services.store
+    on, off, gone = await store.add(
+        ADMIN, [connection(1), connection(2, is_active=False), connection(3)]
+    )
+    page = await console.signed_in("admin")
+    for one in (on, off, gone):
+        await page.get_by_label(f"Select {one.name}").check()
+    await page.route(f"**/{gone.id}/deactivate", lambda route: route.fulfill(status=404))
+    await page.get_by_role("button", name="Switch off", exact=True).first.click()
+    await expect(page.get_by_role("status").get_by_text(f"Switched off: {on.name}")).to_be_visible()
+    await page.get_by_role("status").get_by_role("button", name="Undo").click()
+    await expect(page.get_by_role("status").get_by_text(f"Switched on: {on.name}")).to_be_visible()
+    found = [(await store.get(ADMIN, one.id)).is_active for one in (on, off, gone)]
+    assert found == [True, False, True]
+
+
 async def test_a_server_that_fails_is_explained_before_it_is_saved(console: Console) -> None:
     page = await console.signed_in("admin")
     async with FaultyServer(Script(fault=Fault.STATUS, status=401)) as server:
@@ -73,6 +90,9 @@ async def test_two_people_who_edit_one_connection_lose_nothing(console: Console)
     await console.services.store.change(ADMIN, one.id, {"model_name": "theirs", "priority": 7})
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("Somebody has changed it meanwhile")).to_be_visible()
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.get_by_label("Model")).to_have_value("mine")
+    await page.get_by_role("button", name="Save").click()
     await page.get_by_label("Theirs: theirs").check()
     await check_accessibility(page)
     await page.get_by_role("button", name="Save the choice").click()
@@ -92,6 +112,18 @@ async def test_a_session_that_ends_while_somebody_types_loses_no_text(console: C
     await page.get_by_label("API key").last.fill(await console.key("editor", "again"))
     await page.get_by_role("button", name="Sign in").click()
     await expect(page.get_by_label("Name", exact=True)).to_have_value("half typed")
+
+
+async def test_the_sign_in_window_stays_however_often_escape_is_pressed(console: Console) -> None:
+    page = await console.page()
+    key = page.get_by_label("API key")
+    await expect(key).to_be_focused()
+    for _ in range(3):
+        await page.keyboard.press("Escape")
+        await expect(key).to_be_focused()
+    await key.fill(await console.key("admin"))
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_text("No connection is stored yet")).to_be_visible()
 
 
 async def test_a_viewer_sees_no_button_that_they_may_not_press(console: Console) -> None:
@@ -158,6 +190,8 @@ async def test_a_file_is_shown_as_a_plan_before_it_is_applied(
     )
     page = await console.signed_in("admin")
     await page.get_by_role("button", name="Import a file").click()
+    # As the browser's own window for files does, where it is closed without a file.
+    await page.get_by_label("Choose a file").dispatch_event("cancel", {"bubbles": True})
     await page.get_by_label("Choose a file").set_input_files(file)
     await expect(page.get_by_text("1 to add, 1 to change")).to_be_visible()
     assert (await console.services.store.get(ADMIN, one.id)).model_name == "qwen3-4b"

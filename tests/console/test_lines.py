@@ -6,7 +6,7 @@ from playwright.async_api import expect
 
 from llm_router.connections.access import Actor
 from llm_router.voice.site import parse_site
-from tests.console.conftest import Console
+from tests.console.conftest import Console, hold
 from tests.console.seen import check_accessibility, picture
 from tests.contracts.test_phone_page import FILE
 
@@ -51,6 +51,32 @@ async def test_a_site_is_made_limited_switched_off_and_has_its_line_to_copy(
     await expect(page.get_by_text("No site is stored yet")).to_be_visible()
 
 
+async def test_each_of_many_sites_can_be_seen_and_edited(console: Console) -> None:
+    sites = console.services.sites
+    for number in range(201):
+        made = {"name": f"shop-{number:03}", "origins": ["https://shop.example"]}
+        await sites.add(ADMIN, parse_site(made))
+    page = await console.signed_in("admin", "/ai-compute/sites")
+    await page.get_by_role("button", name="Add a site").click()
+    await page.get_by_label("Name").fill("the-last")
+    await page.get_by_label("Origins of its pages").fill("https://shop.example")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("The line for its pages", exact=True)).to_be_visible()
+    key = (await sites.get(ADMIN, "the-last")).key
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_role("dialog").get_by_role("button", name="New key").click()
+    await expect(page.get_by_role("dialog").get_by_text(key).first).to_have_count(0)
+    key = (await sites.get(ADMIN, "the-last")).key
+    await expect(page.get_by_role("dialog").get_by_text(key).first).to_be_visible()
+    await page.get_by_role("button", name="Close").last.click()
+    rows = page.get_by_role("region", name="Sites")
+    await rows.evaluate("each => each.scrollTo(0, each.scrollHeight)")
+    await expect(page.get_by_role("table")).to_have_attribute("aria-rowcount", "202")
+    await rows.evaluate("each => each.scrollTo(0, each.scrollHeight)")
+    await page.get_by_role("button", name="the-last", exact=True).click()
+    await expect(page.get_by_label("Origins of its pages")).to_have_value("https://shop.example")
+
+
 async def test_two_people_who_edit_one_site_lose_nothing(console: Console) -> None:
     sites = console.services.sites
     await sites.add(ADMIN, parse_site({"name": "shop", "origins": ["https://shop.example"]}))
@@ -61,6 +87,9 @@ async def test_two_people_who_edit_one_site_lose_nothing(console: Console) -> No
     await sites.change(ADMIN, "shop", {"assistant": "theirs", "longest_call": 600})
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("Somebody has changed it meanwhile")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_label("Assistant that answers")).to_have_value("mine")
+    await page.get_by_role("button", name="Save").click()
     await page.get_by_role("button", name="Save the choice").click()
     await page.get_by_role("button", name="Save", exact=True).click()
     await expect(page.get_by_role("dialog")).to_have_count(0)
@@ -155,6 +184,30 @@ async def test_the_telephones_file_is_changed_with_a_preview_and_undone(
     assert file.read_text() == f"# Theirs.\n{FILE}"
     await page.get_by_role("button", name="Close").click()
     await expect(page.get_by_role("heading", name="Telephone", exact=True)).to_be_visible()
+
+
+async def test_what_is_typed_while_the_telephones_file_is_saved_stays(
+    console: Console, tmp_path: Path
+) -> None:
+    file = tmp_path / "phone.toml"
+    file.write_text(FILE)
+    page = await console.signed_in("admin", "/ai-compute/phone")
+    await page.get_by_role("button", name="Edit the file").click()
+    text = page.get_by_label("The file")
+    await text.fill(f"# First.\n{FILE}")
+    await page.get_by_role("button", name="Preview").click()
+    saving = await hold(page, "**/api/phone/file", "PUT")
+    await page.get_by_role("button", name="Save").click()
+    saved = await saving
+    await text.fill(f"# Second.\n{FILE}")
+    await saved.continue_()
+    await expect(page.get_by_text("Hours and assistants hold from the next call")).to_be_visible()
+    await expect(text).to_have_value(f"# Second.\n{FILE}")
+    assert file.read_text() == f"# First.\n{FILE}"
+    await page.get_by_role("button", name="Preview").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.get_by_role("button", name="Open it here")).to_have_count(2)
+    assert file.read_text() == f"# Second.\n{FILE}"
 
 
 async def test_sites_and_the_telephone_are_for_admins(console: Console) -> None:

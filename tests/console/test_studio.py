@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import cycle
+from typing import Literal
 
 from playwright.async_api import Dialog, Page, expect
 
@@ -11,12 +13,13 @@ from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from llm_router.testing.server import Behaviour, Fault, FaultyServer, Script
 from llm_router.voice.calls import CallAgent, CallFacts, CallItem
-from tests.console.conftest import Console
+from tests.console.conftest import Console, hold
 from tests.console.seen import check_accessibility, picture
 
 ADMIN = Actor("admin", "admin")
 STUDIO = "/ai-compute/chat"
 HOSTILE = "<script>document.title = 'taken'</script>When do you open?"
+ROLES: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")
 LONG = Script(words=[f"word{number} " for number in range(4_000)], gap=0.05)
 
 
@@ -143,6 +146,49 @@ async def test_a_turn_of_a_call_is_answered_by_others(console: Console) -> None:
         assert asked == ["The shop, hello!", "When do you open?"]
         await check_accessibility(page)
         await picture(page, "console-chat-replay")
+
+
+async def test_a_late_turn_of_a_long_call_is_asked_with_what_came_before(console: Console) -> None:
+    calls, now = console.services.calls, utc_now(SystemClock())
+    agent = CallAgent(identity="agent-1", worker="worker-1", job="job-1")
+    claimed = await calls.claim("room", 1, agent, now, CallFacts(kind="web", keep="transcript"))
+    assert claimed
+    said = [
+        CallItem(id=str(number), role=role, text=f"This is item {number}.", created_at=now)
+        for number, role in zip(range(1, 1_101), cycle(ROLES), strict=False)
+    ]
+    for first in range(0, len(said), 100):
+        await calls.append(claimed.id, said[first : first + 100], now)
+    async with serving(console, "desk") as server:
+        place = f"{STUDIO}?call={claimed.id}&item=1097&beside=new"
+        page = await console.signed_in("admin", place)
+        await expect(page.get_by_text("This is item 1098.")).to_be_visible()
+        await page.get_by_role("button", name="Send to both").first.click()
+        await expect(page.get_by_text("how can I help you?")).to_have_count(2)
+        asked = [message["content"] for message in server.requests[0].messages]
+        assert asked[-2:] == ["This is item 1096.", "This is item 1097."]
+        assert len(asked) == 200
+
+
+async def test_what_is_set_while_a_message_is_sent_stays(console: Console) -> None:
+    async with serving(console, "desk") as server:
+        page = await console.signed_in("admin", STUDIO)
+        await page.get_by_label("Ask", exact=True).select_option("desk")
+        await page.get_by_text("Whom to ask, and how").click()
+        await say(page, "Hello?")
+        await expect(page.get_by_text("how can I help you?")).to_have_count(1)
+        storing = await hold(page, "**/api/chats/*", "PATCH")
+        await page.get_by_label("Temperature").fill("0.5")
+        await say(page, "Hello again?")
+        stored = await storing
+        await page.get_by_label("System prompt").fill("Be brief.")
+        await stored.continue_()
+        await expect(page.get_by_text("how can I help you?")).to_have_count(2)
+        await expect(page.get_by_label("System prompt")).to_have_value("Be brief.")
+        await say(page, "And now?")
+        await expect(page.get_by_text("how can I help you?")).to_have_count(3)
+        asked = server.requests[-1]
+        assert (asked.body["temperature"], asked.messages[0]["content"]) == (0.5, "Be brief.")
 
 
 async def test_a_session_that_ends_loses_no_text_and_a_reload_no_reply(console: Console) -> None:

@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from llm_router.clock import SystemClock, utc_now
 from llm_router.connections.access import Actor
+from llm_router.store.api_keys import KeyLimits
 from llm_router.store.usage import UsageLog
 from llm_router.voice.calls import CallAgent, CallFacts
 from tests.console.conftest import Console
@@ -128,3 +129,22 @@ async def test_who_may_not_see_calls_sees_figures_without_links(console: Console
     await expect(page.get_by_text("Calls and their ends")).to_have_count(0)
     refused = await page.request.get(f"{console.url}/api/calls/figures")
     assert refused.status == 403
+
+
+async def test_an_admin_whose_key_has_limits_is_offered_nothing_that_is_refused(
+    console: Console,
+) -> None:
+    of = await used(console)
+    limits = KeyLimits(pools=("default",))
+    page = await console.signed_in("admin", USAGE, limits)
+    figures = page.locator(".card")
+    await expect(figures.filter(has_text="Replies").first).to_be_visible()
+    await expect(figures.get_by_role("link")).to_have_count(0)
+    await expect(page.get_by_text("Calls and their ends")).to_have_count(0)
+    await page.goto(f"{console.url}/ai-compute/connections/{of}")
+    await expect(page.get_by_role("heading", name="server-00001")).to_be_visible()
+    await expect(page.get_by_text("Only admins see who changed what")).to_be_visible()
+    await page.keyboard.press("Control+k")
+    await page.get_by_role("combobox", name="Type the name").fill("add")
+    await expect(page.get_by_role("option")).to_have_text(["Add a connection"])
+    await expect(page.get_by_role("alert")).to_have_count(0)

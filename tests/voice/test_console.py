@@ -54,11 +54,20 @@ async def test_a_supervisor_listens_takes_over_and_gives_back_in_the_browser(
         await picture(page, "console-take-over")
         await page.get_by_role("button", name="Mute me").click()
         await expect(page.get_by_role("button", name="Speak again")).to_be_visible()
+        async with page.expect_event("dialog") as asking:
+            await page.close(run_before_unload=True)
+        await (await asking.value).dismiss()
+        await page.get_by_role("button", name="Speak again").click()
+        await expect(page.get_by_role("button", name="Mute me")).to_be_visible()
 
         await page.get_by_role("button", name="Give back to an agent").click()
         await expect(page.get_by_text("An agent answers again")).to_be_visible(timeout=SOON)
         await caller.wait_until(lambda me: BACK in me.transcript(by_agent=True), 30)
-        await expect(page.get_by_role("button", name="Take over")).to_be_visible(timeout=SOON)
+        await page.get_by_role("button", name="Take over").click(timeout=SOON)
+        await expect(page.get_by_text("You speak with the caller.")).to_be_visible(timeout=SOON)
+        page.on("dialog", lambda dialog: dialog.accept())
+        await page.goto("about:blank")
+        await caller.wait_until(lambda me: not me.room.remote_participants, 10)
 
 
 @pytest.mark.thorough

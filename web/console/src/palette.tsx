@@ -5,6 +5,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { api, ask } from "./api/client";
+import { mayChange } from "./assistants/queries";
 import { useMay, useMe } from "./session";
 import { text } from "./text";
 import { Dialog, Field } from "./ui/kit";
@@ -35,7 +36,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     { name: text.nav.assistants, go: () => navigate({ to: "/assistants" }) },
     { name: text.nav.sites, go: () => navigate({ to: "/sites" }) },
     { name: text.nav.phone, go: () => navigate({ to: "/phone" }) },
-    ...(me.may_serve_calls ? [{ name: text.assistants.add, go: () => navigate({ to: "/assistants", hash: "add" }) }] : []),
+    ...(mayChange(me) ? [{ name: text.assistants.add, go: () => navigate({ to: "/assistants", hash: "add" }) }] : []),
     ...(may("add") ? [{ name: text.palette.add, go: () => navigate({ to: "/connections", hash: "add" }) }] : []),
   ];
   const connections: Way[] = (found.data?.items ?? []).map(({ id, name }) => ({

@@ -1,5 +1,6 @@
 /** Follows calls by server-sent events. */
 
+import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { Call, CallItem } from "../api/client";
@@ -10,6 +11,38 @@ const GATHER = 250;
 /** Milliseconds for which the items of one call are gathered. */
 const DRAW = 50;
 
+/** Milliseconds after which a stream that was refused is asked for again. */
+const AGAIN = 5_000;
+
+/**
+ * Follows a stream; returns what stops it. Browsers ask again by themselves, after the last event, where nobody
+ * answers; one that is refused is asked for here, from its begin, and `onRefused` is called before.
+ */
+function follow(path: string, listeners: Record<string, (event: MessageEvent<string>) => void>, onRefused: () => void): () => void {
+  let source: EventSource;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const open = () => {
+    source = new EventSource(path);
+    for (const [name, listener] of Object.entries(listeners)) source.addEventListener(name, listener as EventListener);
+    source.addEventListener("error", () => {
+      if (source.readyState !== EventSource.CLOSED) return;
+      timer = setTimeout(open, AGAIN);
+      onRefused();
+    });
+  };
+  open();
+  return () => {
+    clearTimeout(timer);
+    source.close();
+  };
+}
+
+/** Reads again what the page shows of calls: a session that has ended, or a call that is gone, is noticed by that. */
+function useReadAgain(): () => void {
+  const queries = useQueryClient();
+  return useCallback(() => void queries.invalidateQueries({ queryKey: ["calls"] }), [queries]);
+}
+
 export interface CallNews {
   changed: Map<string, Call>;
   removed: Set<string>;
@@ -18,8 +51,10 @@ export interface CallNews {
 /** Calls `onNews` with the changes of all calls, gathered. Returns whether the stream is open. */
 export function useCallStream(onNews: (news: CallNews) => void): boolean {
   const [isOpen, setOpen] = useState(false);
+  const readAgain = useReadAgain();
   useEffect(() => {
-    const source = new EventSource("/api/calls/stream");
+    const known = new Set<string>();
+    let isAnew = false;
     let news: CallNews = { changed: new Map(), removed: new Set() };
     let timer: ReturnType<typeof setTimeout> | undefined;
     const gather = () => {
@@ -30,22 +65,40 @@ export function useCallStream(onNews: (news: CallNews) => void): boolean {
         onNews(gathered);
       }, GATHER);
     };
-    source.addEventListener("open", () => setOpen(true));
-    source.addEventListener("error", () => setOpen(false));
-    source.addEventListener("call", ({ data }: MessageEvent<string>) => {
-      const call = JSON.parse(data) as Call;
-      news.changed.set(call.id, call);
-      gather();
-    });
-    source.addEventListener("removed", ({ data }: MessageEvent<string>) => {
-      news.removed.add((JSON.parse(data) as { id: string }).id);
-      gather();
-    });
+    const stop = follow(
+      "/api/calls/stream",
+      {
+        open: () => {
+          setOpen(true);
+          if (!isAnew) return;
+          // From its begin, the stream does not say which calls have ended meanwhile.
+          isAnew = false;
+          news = { changed: new Map(), removed: new Set(known) };
+          gather();
+        },
+        error: () => setOpen(false),
+        call: ({ data }) => {
+          const call = JSON.parse(data) as Call;
+          known.add(call.id);
+          news.removed.delete(call.id);
+          news.changed.set(call.id, call);
+          gather();
+        },
+        removed: ({ data }) => {
+          news.removed.add((JSON.parse(data) as { id: string }).id);
+          gather();
+        },
+      },
+      () => {
+        isAnew = true;
+        readAgain();
+      },
+    );
     return () => {
       clearTimeout(timer);
-      source.close();
+      stop();
     };
-  }, [onNews]);
+  }, [onNews, readAgain]);
   return isOpen;
 }
 
@@ -80,13 +133,12 @@ export interface FollowedCall {
 /** Returns a call as the server has it by now; it is followed until it ends. */
 export function useFollowedCall(id: string): FollowedCall {
   const [followed, setFollowed] = useState<FollowedCall>({ call: null, items: [], isOver: false });
+  const readAgain = useReadAgain();
   useEffect(() => {
-    const source = new EventSource(`/api/calls/${encodeURIComponent(id)}/stream`);
     const items = new Map<number, CallItem>();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const onCall = ({ data }: MessageEvent<string>) => setFollowed((before) => ({ ...before, call: JSON.parse(data) as Call }));
-    source.addEventListener("call", onCall);
-    source.addEventListener("item", ({ data }: MessageEvent<string>) => {
+    const onItem = ({ data }: MessageEvent<string>) => {
       const item = JSON.parse(data) as CallItem;
       items.set(item.number, item);
       // The hundreds of a long call come at once, and are drawn once.
@@ -94,16 +146,17 @@ export function useFollowedCall(id: string): FollowedCall {
         timer = undefined;
         setFollowed((before) => ({ ...before, items: [...items.values()] }));
       }, DRAW);
-    });
-    source.addEventListener("end", (event: MessageEvent<string>) => {
+    };
+    const onEnd = (event: MessageEvent<string>) => {
       onCall(event);
       setFollowed((before) => ({ ...before, isOver: true }));
-      source.close();
-    });
+      stop();
+    };
+    const stop = follow(`/api/calls/${encodeURIComponent(id)}/stream`, { call: onCall, item: onItem, end: onEnd }, readAgain);
     return () => {
       clearTimeout(timer);
-      source.close();
+      stop();
     };
-  }, [id]);
+  }, [id, readAgain]);
   return followed;
 }

@@ -16,13 +16,21 @@ type Doing = "nothing" | "joining" | "listening" | "speaking";
 export function Supervise({ of }: { of: Call }) {
   const toasts = useToasts();
   const seat = useRef<Seat | null>(null);
+  /** Number of the seat that is wanted; an earlier one that is still being joined is left. */
+  const wanted = useRef(0);
   const [doing, setDoing] = useState<Doing>("nothing");
   const [level, setLevel] = useState(0);
   const [isMuted, setMuted] = useState(false);
   const params = { params: { path: { call_id: of.id } } };
 
   // Who closes the page, or goes to another, leaves the call.
-  useEffect(() => () => void seat.current?.leave(), []);
+  useEffect(
+    () => () => {
+      wanted.current += 1;
+      void seat.current?.leave();
+    },
+    [],
+  );
   useEffect(() => {
     if (doing !== "speaking") return undefined;
     const warn = (event: BeforeUnloadEvent) => event.preventDefault();
@@ -31,9 +39,12 @@ export function Supervise({ of }: { of: Call }) {
   }, [doing]);
 
   async function join(speaks: boolean) {
+    const number = ++wanted.current;
+    const isWanted = () => wanted.current === number;
     setDoing("joining");
     try {
       const { Seat } = await import("../room/seat");
+      if (!isWanted()) return;
       const taken: Seat = new Seat({
         onLevel: setLevel,
         onEnd: () => {
@@ -45,10 +56,16 @@ export function Supervise({ of }: { of: Call }) {
       });
       seat.current = taken;
       const way = speaks ? api.POST("/api/calls/{call_id}/take-over", params) : api.POST("/api/calls/{call_id}/listen", { ...params, body: { seconds: LISTENS_FOR } });
-      await taken.join(await ask(way), speaks);
+      const place = await ask(way);
+      if (isWanted()) await taken.join(place, speaks);
+      if (!isWanted()) {
+        await taken.leave();
+        return;
+      }
       setMuted(false);
       setDoing(speaks ? "speaking" : "listening");
     } catch (error) {
+      if (!isWanted()) return;
       seat.current = null;
       setDoing("nothing");
       toasts.fail(error as Error);

@@ -12,6 +12,8 @@ import { pastOf, type Beginning } from "./types";
 
 const words = text.chat.replay;
 const MOST_ITEMS = 1_000;
+/** So many of them are after the item: the answer is among them. */
+const ITEMS_AFTER = 100;
 
 export interface CallTurnState {
   beginning: Beginning | null;
@@ -26,7 +28,10 @@ export interface CallTurnState {
 export function useCallTurn(call: string | undefined, item: number | undefined): CallTurnState {
   const found = useQuery({
     queryKey: ["calls", "turn", call, item],
-    queryFn: () => ask(api.GET("/api/calls/{call_id}", { params: { path: { call_id: call ?? "" }, query: { limit: MOST_ITEMS } } })),
+    queryFn: () => {
+      const after = Math.max(0, (item ?? 0) + ITEMS_AFTER - MOST_ITEMS);
+      return ask(api.GET("/api/calls/{call_id}", { params: { path: { call_id: call ?? "" }, query: { after, limit: MOST_ITEMS } } }));
+    },
     enabled: call !== undefined,
   });
   const name = found.data ? found.data.call.assistant || "default" : "";

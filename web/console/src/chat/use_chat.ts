@@ -6,6 +6,7 @@ import { useEffect, useRef, useState } from "react";
 import { api, ask } from "../api/client";
 import { text } from "../text";
 import { useToasts } from "../ui/toasts";
+import { changes } from "../values";
 import { liveOf, read, useLive } from "./live";
 import { followReply, sendMessage, writeAgain, type Step } from "./reply";
 import { settingsOf, type Beginning, type Past, type Settings } from "./types";
@@ -39,17 +40,20 @@ export function useChat(id: string | undefined, beginning: Beginning | null, onC
   const settings = settingsOf(id === undefined ? fresh : stored.data, changed);
   const refresh = () => void queries.invalidateQueries({ queryKey: CHATS });
 
+  /** What is set while these are being stored stays to be sent. */
+  const setStored = (sent: Partial<Settings>) => setChanged((before) => changes(before, sent));
+
   /** Stores the settings as they are now; returns the chat's id. */
   async function storeSettings(): Promise<string> {
     if (id === undefined) {
       const made = await ask(api.POST("/api/chats", { body: { ...settings, history: beginning?.history ?? [] } }));
-      setChanged({});
+      setStored(settings);
       onCreated(made.id);
       return made.id;
     }
     if (Object.keys(changed).length) {
       await ask(api.PATCH("/api/chats/{chat_id}", { params: { path: { chat_id: id } }, body: changed }));
-      setChanged({});
+      setStored(changed);
     }
     return id;
   }
@@ -95,7 +99,7 @@ export function useChat(id: string | undefined, beginning: Beginning | null, onC
         toasts.say(text.talk.kept);
         return;
       }
-      setChanged({});
+      setStored(settings);
       onCreated(made.id);
     },
     onSettled: refresh,

@@ -7,7 +7,7 @@ import { useState } from "react";
 import { api, ask, Problem, type Connection, type TestResult } from "../api/client";
 import { now } from "../clock";
 import { compact, cost, count, seconds, time } from "../format";
-import { useMay, useMe } from "../session";
+import { useMay } from "../session";
 import { text } from "../text";
 import { Badge, Button, Card, Dialog, Empty, Field, Trouble } from "../ui/kit";
 import { ConfirmRemoval } from "../ui/confirm";
@@ -34,7 +34,6 @@ export function ConnectionPage() {
 
 function Detail({ of }: { of: Connection }) {
   const may = useMay();
-  const me = useMe();
   const queries = useQueryClient();
   const change = useSwitch();
   const [opened, setOpened] = useState<"" | "edit" | "rotate" | "remove">("");
@@ -84,7 +83,7 @@ function Detail({ of }: { of: Connection }) {
       <Usage of={of} />
       <section>
         <h2>{words.history}</h2>
-        {me.role === "admin" ? <History of={of} /> : <p className="hint">{words.historyForAdmins}</p>}
+        {may("administer") ? <History of={of} /> : <p className="hint">{words.historyForAdmins}</p>}
       </section>
       {opened === "edit" && <ConnectionEditor of={of} onClose={close} />}
       {opened === "rotate" && <RotateKey of={of} onClose={close} />}

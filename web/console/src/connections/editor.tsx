@@ -53,7 +53,10 @@ export function ConnectionEditor({ of, onClose }: { of?: Connection; onClose: ()
         begun={begun}
         theirs={theirs}
         mine={mine}
-        onClose={onClose}
+        onClose={() => {
+          setTheirs(null);
+          save.reset();
+        }}
         onChosen={(merged) => {
           merge(merged);
           save.reset();

@@ -42,6 +42,8 @@ export function ConnectionList() {
   const items = found.data?.pages.flatMap((page) => page.items) ?? [];
   const selected = items.filter(({ id }) => chosen.has(id));
   const isFiltered = Object.keys(filters).some((name) => name !== "sort" && name !== "order");
+  // Those that are so already stay out of it, or an undo would change them.
+  const turn = (isActive: boolean) => change.mutate({ of: selected.filter((one) => one.is_active !== isActive), isActive });
   const set = (changed: Partial<Record<keyof ConnectionFilters, string | undefined>>) =>
     void navigate({ search: (before) => ({ ...before, ...changed }) as ConnectionFilters, replace: true });
   const isAdding = opened === "add" || hash === "add";
@@ -73,8 +75,8 @@ export function ConnectionList() {
       {selected.length > 0 && (
         <div className="bulk">
           <span>{words.selected(selected.length)}</span>
-          <Button onClick={() => change.mutate({ of: selected, isActive: true })}>{words.activate}</Button>
-          <Button onClick={() => change.mutate({ of: selected, isActive: false })}>{words.deactivate}</Button>
+          <Button onClick={() => turn(true)}>{words.activate}</Button>
+          <Button onClick={() => turn(false)}>{words.deactivate}</Button>
           <Button kind="link" onClick={() => setChosen(new Set())}>
             {text.cancel}
           </Button>

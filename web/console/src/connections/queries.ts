@@ -19,21 +19,21 @@ export function useSwitch() {
   const queries = useQueryClient();
   const toasts = useToasts();
   const change = useMutation({
-    mutationFn: ({ of, isActive }: { of: Connection[]; isActive: boolean }) =>
-      Promise.all(
+    mutationFn: async ({ of, isActive }: { of: Connection[]; isActive: boolean }) => {
+      const answers = await Promise.allSettled(
         of.map(({ id }) => {
           const params = { params: { path: { connection_id: id } } };
           return ask(isActive ? api.POST("/api/connections/{connection_id}/activate", params) : api.POST("/api/connections/{connection_id}/deactivate", params));
         }),
-      ),
+      );
+      const switched = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
+      const words = isActive ? text.connections.activated : text.connections.deactivated;
+      if (switched.length) toasts.say(words(switched.map(({ name }) => name).join(", ")), () => change.mutate({ of: switched, isActive: !isActive }));
+      for (const answer of answers) if (answer.status === "rejected") throw answer.reason;
+    },
     onMutate: ({ of, isActive }) => {
       const ids = new Set(of.map(({ id }) => id));
       patch(queries, (one) => (ids.has(one.id) ? { ...one, is_active: isActive } : one));
-    },
-    onSuccess: (_, { of, isActive }) => {
-      const names = of.map(({ name }) => name).join(", ");
-      const words = isActive ? text.connections.activated : text.connections.deactivated;
-      toasts.say(words(names), () => change.mutate({ of, isActive: !isActive }));
     },
     onError: (error) => toasts.fail(error),
     onSettled: () => queries.invalidateQueries({ queryKey: KEY }),

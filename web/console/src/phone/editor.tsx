@@ -10,6 +10,7 @@ import { text } from "../text";
 import { Button, Empty, Field, Trouble } from "../ui/kit";
 import { Merge } from "../ui/merge";
 import { useToasts } from "../ui/toasts";
+import { changes } from "../values";
 import { PhoneSetup } from "./page";
 
 type File = Schemas["PhoneFileRead"];
@@ -39,11 +40,12 @@ function Editor({ stored, onClose }: { stored: File; onClose: () => void }) {
   useBlocker({ shouldBlockFn: () => !mayLeave(), enableBeforeUnload: isChanged });
   const check = useMutation({ mutationFn: (of: string) => ask(api.POST("/api/phone/check", { body: { text: of } })) });
   const save = useMutation({
-    mutationFn: () => ask(api.PUT("/api/phone/file", { body: { text: typed, version: begun.version } })),
-    onSuccess: (written) => {
+    mutationFn: (sent: { text: string }) => ask(api.PUT("/api/phone/file", { body: { ...sent, version: begun.version } })),
+    onSuccess: (written, sent) => {
       toasts.say(words.saved);
       setBegun(written);
-      setDraft({});
+      // What was typed meanwhile stays.
+      setDraft((before) => changes(before, sent));
       queries.setQueryData(FILE, written);
       void queries.invalidateQueries({ queryKey: ["phone"] });
     },
@@ -78,7 +80,7 @@ function Editor({ stored, onClose }: { stored: File; onClose: () => void }) {
           <Button type="submit" disabled={check.isPending}>
             {words.check}
           </Button>
-          <Button kind="main" disabled={!isChanged || !check.isSuccess || save.isPending || !begun.is_writable} onClick={() => save.mutate()}>
+          <Button kind="main" disabled={!isChanged || !check.isSuccess || save.isPending || !begun.is_writable} onClick={() => save.mutate({ text: typed })}>
             {words.save}
           </Button>
         </div>

@@ -22,7 +22,9 @@ export interface SeatEvents {
 }
 
 export class Seat {
-  readonly #room = new Room();
+  /** By itself it would leave as soon as the browser asks whether to leave the page, whatever the answer. */
+  readonly #room = new Room({ disconnectOnPageLeave: false });
+  readonly #onPageHide = () => void this.#room.disconnect();
   readonly #level = new Level();
   readonly #sounds = new Set<HTMLMediaElement>();
   readonly #events: SeatEvents;
@@ -38,6 +40,7 @@ export class Seat {
 
   /** Joins the room; with the microphone if `speaks`. Throws if the room or the microphone refuses. */
   async join({ server_url, participant_token }: Schemas["SeatRead"], speaks: boolean): Promise<void> {
+    addEventListener("pagehide", this.#onPageHide);
     try {
       await this.#room.connect(server_url, participant_token);
       if (speaks) await this.#room.localParticipant.setMicrophoneEnabled(true);
@@ -88,6 +91,7 @@ export class Seat {
   }
 
   #end(): void {
+    removeEventListener("pagehide", this.#onPageHide);
     if (this.#timer !== undefined) clearInterval(this.#timer);
     this.#timer = undefined;
     this.#level.close();

@@ -53,7 +53,10 @@ export function SiteEditor({ of, onClose, onStored }: SiteEditorProps) {
         begun={begun}
         theirs={theirs}
         mine={mine}
-        onClose={onClose}
+        onClose={() => {
+          setTheirs(null);
+          save.reset();
+        }}
         onChosen={(merged) => {
           merge(merged);
           save.reset();

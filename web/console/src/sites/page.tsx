@@ -1,6 +1,6 @@
 /** The sites whose visitors may use an assistant: made, limited, switched off, and the line for their pages. */
 
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { api, ask } from "../api/client";
@@ -15,7 +15,7 @@ import { SITES, type Site } from "./queries";
 import { SiteTag } from "./tag";
 
 const words = text.sites;
-const MOST = 200;
+const PAGE = 200;
 
 export function SitesPage() {
   const me = useMe();
@@ -24,10 +24,16 @@ export function SitesPage() {
 }
 
 function Sites() {
-  const [opened, setOpened] = useState<{ kind: "add" } | { kind: "edit" | "tag"; name: string } | null>(null);
-  const found = useQuery({ queryKey: [...SITES, "list"], queryFn: () => ask(api.GET("/api/sites", { params: { query: { limit: MOST } } })), refetchInterval: 15_000 });
-  const items = found.data?.items ?? [];
-  const of = opened && opened.kind !== "add" ? items.find(({ name }) => name === opened.name) : undefined;
+  const [opened, setOpened] = useState<{ kind: "add" } | { kind: "edit" | "tag"; of: Site } | null>(null);
+  const found = useInfiniteQuery({
+    queryKey: [...SITES, "list"],
+    queryFn: ({ pageParam }) => ask(api.GET("/api/sites", { params: { query: { limit: PAGE, offset: pageParam } } })),
+    initialPageParam: 0,
+    getNextPageParam: (last) => (last.offset + last.items.length < last.total && last.items.length ? last.offset + last.items.length : undefined),
+    refetchInterval: 15_000,
+  });
+  const items = found.data?.pages.flatMap((page) => page.items) ?? [];
+  const openTag = (of: Site) => setOpened({ kind: "tag", of });
   const close = () => setOpened(null);
   return (
     <>
@@ -46,12 +52,13 @@ function Sites() {
           label={words.title}
           columns={[...Object.values(words.columns), <span key="change" className="hidden">{words.change}</span>]}
           items={items}
-          row={(site) => <Row of={site} onEdit={() => setOpened({ kind: "edit", name: site.name })} onTag={() => setOpened({ kind: "tag", name: site.name })} />}
+          row={(site) => <Row of={site} onEdit={() => setOpened({ kind: "edit", of: site })} onTag={() => openTag(site)} />}
+          onEnd={found.hasNextPage && !found.isFetchingNextPage ? () => void found.fetchNextPage() : undefined}
         />
       )}
-      {opened?.kind === "add" && <SiteEditor onClose={close} onStored={(site) => setOpened({ kind: "tag", name: site.name })} />}
-      {opened?.kind === "edit" && of && <SiteEditor key={of.name} of={of} onClose={close} onStored={close} />}
-      {opened?.kind === "tag" && of && <SiteTag of={of} onClose={close} />}
+      {opened?.kind === "add" && <SiteEditor onClose={close} onStored={openTag} />}
+      {opened?.kind === "edit" && <SiteEditor key={opened.of.name} of={opened.of} onClose={close} onStored={close} />}
+      {opened?.kind === "tag" && <SiteTag of={opened.of} onClose={close} onRotated={openTag} />}
     </>
   );
 }

@@ -11,7 +11,7 @@ import { frameOf, SITES, tagOf, type Site } from "./queries";
 
 const words = text.sites;
 
-export function SiteTag({ of, onClose }: { of: Site; onClose: () => void }) {
+export function SiteTag({ of, onClose, onRotated }: { of: Site; onClose: () => void; onRotated: (site: Site) => void }) {
   const queries = useQueryClient();
   const toasts = useToasts();
   const [isRotating, setRotating] = useState(false);
@@ -19,10 +19,11 @@ export function SiteTag({ of, onClose }: { of: Site; onClose: () => void }) {
   const secret = useMutation({ mutationFn: () => ask(api.GET("/api/sites/{site_name}/secret", { params: { path } })) });
   const rotate = useMutation({
     mutationFn: () => ask(api.POST("/api/sites/{site_name}/rotate-key", { params: { path } })),
-    onSuccess: ({ key }) => {
+    onSuccess: (site) => {
       setRotating(false);
       secret.reset();
-      toasts.say(words.rotated(key));
+      toasts.say(words.rotated(site.key));
+      onRotated(site);
     },
     onSettled: () => queries.invalidateQueries({ queryKey: SITES }),
   });

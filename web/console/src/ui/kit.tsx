@@ -56,9 +56,13 @@ export function Dialog({ title, onClose, fixed, wide, children }: { title: strin
       className={wide ? "wide" : undefined}
       aria-labelledby={heading}
       onCancel={(event) => {
+        // A choice of files within it that is broken off says so here, too.
+        if (event.target !== event.currentTarget) return;
         event.preventDefault();
         if (!fixed) onClose?.();
       }}
+      // Browsers close it all the same on a second Escape, or on one before the first click.
+      onClose={() => fixed && !box.current?.open && box.current?.showModal()}
     >
       <header>
         <h2 id={heading}>{title}</h2>

@@ -9,7 +9,7 @@ import { now } from "../clock";
 import { connectionQueryOptions } from "../connections/queries";
 import { compact, cost, count, seconds } from "../format";
 import { clean } from "../search";
-import { useMe } from "../session";
+import { useMay } from "../session";
 import { text } from "../text";
 import { CsvButton } from "../ui/csv";
 import { Badge, Button, Card, Choice, Empty, Trouble } from "../ui/kit";
@@ -29,7 +29,7 @@ const { attempts: _plain, ...MEASURES } = words.measures;
 export function UsagePage() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const me = useMe();
+  const may = useMay();
   const hour = Math.floor(now() / HOUR);
   const query = useMemo(() => usageQuery(search, (hour + 1) * HOUR), [search, hour]);
   const bucket = bucketOf(search);
@@ -101,7 +101,7 @@ export function UsagePage() {
           </section>
         </>
       ) : null}
-      {me.role === "admin" && !search.pool && !search.connection && (search.integration ?? "livekit") === "livekit" && <CallEnds search={search} query={query} />}
+      {may("administer") && !search.pool && !search.connection && (search.integration ?? "livekit") === "livekit" && <CallEnds search={search} query={query} />}
     </>
   );
 }
