@@ -52,3 +52,8 @@ export async function ask<T>(answer: Promise<{ data?: T; error?: unknown; respon
   if (!got.response.ok) throw new Problem(got.response.status, (got.error as Partial<ProblemBody>) || {});
   return got.data as T;
 }
+
+/** Returns the offset of the next page. Rows that the server cannot read are no items, but have their places. */
+export function nextOffset({ offset, limit, total }: Pick<Schemas["CallPage"], "offset" | "limit" | "total">): number | undefined {
+  return offset + limit < total ? offset + limit : undefined;
+}

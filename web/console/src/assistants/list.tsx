@@ -4,7 +4,7 @@ import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-q
 import { getRouteApi, Link, useLocation, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { api, ask, Problem } from "../api/client";
+import { api, ask, Problem, nextOffset } from "../api/client";
 import { time } from "../format";
 import { useMe } from "../session";
 import { text } from "../text";
@@ -33,7 +33,7 @@ function List() {
     queryKey: [...ASSISTANTS, "list"],
     queryFn: ({ pageParam }) => ask(api.GET("/api/assistants", { params: { query: { limit: PAGE, offset: pageParam } } })),
     initialPageParam: 0,
-    getNextPageParam: (last) => (last.offset + last.items.length < last.total && last.items.length ? last.offset + last.items.length : undefined),
+    getNextPageParam: nextOffset,
   });
   const items = found.data?.pages.flatMap((page) => page.items) ?? [];
   const open = (isOpen: boolean) => void navigate({ to: "/assistants", hash: isOpen ? "add" : "", replace: true });

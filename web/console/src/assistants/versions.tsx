@@ -3,7 +3,7 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { api, ask } from "../api/client";
+import { api, ask, nextOffset } from "../api/client";
 import { time } from "../format";
 import { text } from "../text";
 import { Badge, Button, Trouble } from "../ui/kit";
@@ -32,7 +32,7 @@ export function Versions({ of, mayChange, isChanged, onRestored }: VersionsProps
     queryKey: [...ASSISTANTS, "versions", of.name, of.version],
     queryFn: ({ pageParam }) => ask(api.GET("/api/assistants/{assistant_name}/versions", { params: { path, query: { limit: PAGE, offset: pageParam } } })),
     initialPageParam: 0,
-    getNextPageParam: (last) => (last.offset + last.items.length < last.total && last.items.length ? last.offset + last.items.length : undefined),
+    getNextPageParam: nextOffset,
   });
   const restore = useMutation({
     mutationFn: (to: number) => ask(api.POST("/api/assistants/{assistant_name}/rollback", { params: { path }, body: { to, version: of.version } })),

@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-quer
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 
-import { api, ask, Problem, type Call } from "../api/client";
+import { api, ask, Problem, nextOffset, type Call } from "../api/client";
 import { now } from "../clock";
 import { connectionQueryOptions } from "../connections/queries";
 import { length, time } from "../format";
@@ -31,7 +31,7 @@ export function CallBoard() {
     queryKey: key,
     queryFn: ({ pageParam }) => ask(api.GET("/api/calls", { params: { query: clean({ ...filters, limit: PAGE, offset: pageParam }) } })),
     initialPageParam: 0,
-    getNextPageParam: (last) => (last.offset + last.items.length < last.total && last.items.length ? last.offset + last.items.length : undefined),
+    getNextPageParam: nextOffset,
     placeholderData: (before) => before,
   });
   const known = useRef(new Map<string, Call["state"]>());

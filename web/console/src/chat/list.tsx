@@ -3,7 +3,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 
-import { api, ask } from "../api/client";
+import { api, ask, nextOffset } from "../api/client";
 import { time } from "../format";
 import { text } from "../text";
 import { Button, Trouble } from "../ui/kit";
@@ -23,7 +23,7 @@ export function ChatList({ shown, search, onSearch }: ChatListProps) {
     queryKey: [...CHATS, "list", search ?? ""],
     queryFn: ({ pageParam }) => ask(api.GET("/api/chats", { params: { query: { text: search ?? "", limit: PAGE, offset: pageParam } } })),
     initialPageParam: 0,
-    getNextPageParam: (last) => (last.offset + last.items.length < last.total && last.items.length ? last.offset + last.items.length : undefined),
+    getNextPageParam: nextOffset,
     placeholderData: (before) => before,
   });
   const items = found.data?.pages.flatMap((page) => page.items) ?? [];

@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQueries } from "@tanstack/react-query";
 import { getRouteApi, Link, useLocation } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { api, ask, type Connection } from "../api/client";
+import { api, ask, nextOffset, type Connection } from "../api/client";
 import { count, time } from "../format";
 import { useMay, useMe } from "../session";
 import { text } from "../text";
@@ -35,7 +35,7 @@ export function ConnectionList() {
     queryKey: [...KEY, "list", filters],
     queryFn: ({ pageParam }) => ask(api.GET("/api/connections", { params: { query: { ...connectionQuery(filters), limit: PAGE, offset: pageParam } } })),
     initialPageParam: 0,
-    getNextPageParam: (last) => (last.offset + last.items.length < last.total && last.items.length ? last.offset + last.items.length : undefined),
+    getNextPageParam: nextOffset,
     placeholderData: (before) => before,
     refetchInterval: 15_000,
   });

@@ -3,7 +3,7 @@
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { api, ask } from "../api/client";
+import { api, ask, nextOffset } from "../api/client";
 import { cost } from "../format";
 import { useMe } from "../session";
 import { text } from "../text";
@@ -29,10 +29,11 @@ function Sites() {
     queryKey: [...SITES, "list"],
     queryFn: ({ pageParam }) => ask(api.GET("/api/sites", { params: { query: { limit: PAGE, offset: pageParam } } })),
     initialPageParam: 0,
-    getNextPageParam: (last) => (last.offset + last.items.length < last.total && last.items.length ? last.offset + last.items.length : undefined),
+    getNextPageParam: nextOffset,
     refetchInterval: 15_000,
   });
-  const items = found.data?.pages.flatMap((page) => page.items) ?? [];
+  const pages = found.data?.pages ?? [];
+  const items = pages.flatMap((page) => page.items);
   const openTag = (of: Site) => setOpened({ kind: "tag", of });
   const close = () => setOpened(null);
   return (
@@ -44,7 +45,7 @@ function Sites() {
         </Button>
       </div>
       {found.isError && <Trouble error={found.error} onRetry={() => void found.refetch()} />}
-      <Unreadable reasons={found.data?.unreadable} />
+      <Unreadable reasons={Object.assign({}, ...pages.map((page) => page.unreadable))} />
       {found.isPending && <p className="waiting">{text.loading}</p>}
       {found.isSuccess && !items.length && <Empty title={words.emptyTitle}>{words.empty}</Empty>}
       {items.length > 0 && (

@@ -3,7 +3,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
-import { api, ask, type Figures, type Schemas } from "../api/client";
+import { api, ask, nextOffset, type Figures, type Schemas } from "../api/client";
 import { compact, cost, count, seconds } from "../format";
 import { clean } from "../search";
 import { text } from "../text";
@@ -46,7 +46,7 @@ function ByConnection(props: CompareProps) {
     queryKey: ["usage", "connections", query],
     queryFn: ({ pageParam }) => page(pageParam, PAGE),
     initialPageParam: 0,
-    getNextPageParam: (last) => (last.offset + last.items.length < last.total && last.items.length ? last.offset + last.items.length : undefined),
+    getNextPageParam: nextOffset,
     placeholderData: (before) => before,
   });
   async function rows(): Promise<CsvRows> {
