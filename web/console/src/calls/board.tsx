@@ -4,11 +4,12 @@ import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-quer
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 
-import { api, ask, Problem, nextOffset, type Call } from "../api/client";
+import { api, ask, nextOffset, type Call } from "../api/client";
 import { now } from "../clock";
 import { connectionQueryOptions } from "../connections/queries";
 import { length, time } from "../format";
 import { clean } from "../search";
+import { useMay } from "../session";
 import { text } from "../text";
 import { Badge, Button, Choice, Empty, Trouble } from "../ui/kit";
 import { Rows } from "../ui/rows";
@@ -21,6 +22,12 @@ const words = text.calls;
 const PAGE = 100;
 
 export function CallBoard() {
+  const may = useMay();
+  if (!may("administer")) return <Empty title={words.title}>{words.forAdmins}</Empty>;
+  return <Board />;
+}
+
+function Board() {
   const filters = route.useSearch();
   const navigate = route.useNavigate();
   const queries = useQueryClient();
@@ -54,7 +61,6 @@ export function CallBoard() {
     [readAgain],
   );
   const isLive = useCallStream(onNews);
-  if (found.error instanceof Problem && found.error.status === 403) return <Empty title={words.title}>{words.forAdmins}</Empty>;
   // A row stays where it is while its call changes: the order is that of the list.
   const items = (found.data?.pages.flatMap((page) => page.items) ?? []).map((call) => newer(call, live.get(call.id)));
   const going = [...live.values()].filter((call) => call.state !== "ended").length;
