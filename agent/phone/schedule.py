@@ -22,7 +22,7 @@ from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.calls import CallStore
 from llm_router.store.leases import Lease
 from llm_router.store.planned_calls import PlannedCalls
-from llm_router.voice.calls import ANSWERED_BY, Call, CallFilters
+from llm_router.voice.calls import Call, CallFilters, answered_by
 from llm_router.voice.phone.plan import (
     PlannedCall,
     PlanOutcome,
@@ -227,7 +227,7 @@ class Schedule:
         if call.state != "ended" if call is not None else await self._has_line(planned.room):
             return
         outcome: PlanOutcome = "answered"
-        if call is not None and (found := call.metadata.get(ANSWERED_BY)) in _KNOWN:
+        if call is not None and (found := answered_by(call)) in _KNOWN:
             outcome = found
         after = after_outcome(
             planned,

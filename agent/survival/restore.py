@@ -11,7 +11,7 @@ from agent.budget import CallSoFar
 from agent.survival.outcomes import CUT
 from agent.survival.remains import HALF, arguments_of, lost_tools
 from llm_router.integrations.livekit import ROUTE, UNFINISHED
-from llm_router.voice.calls import ANSWERED_BY, INTERRUPTED_BY, TALKING_SINCE, Call, CallItem
+from llm_router.voice.calls import INTERRUPTED_BY, TALKING_SINCE, Call, CallItem, answered_by
 
 APOLOGISE_AFTER = 2.0
 """Seconds of silence that are worth a word of apology."""
@@ -72,7 +72,7 @@ def resume(
             opening=opening,
             in_history=True,
             half=call.voiced,
-            is_first=not (begun or call.answered_at or call.metadata.get(ANSWERED_BY) == "person"),
+            is_first=not (begun or call.answered_at or answered_by(call) == "person"),
         )
     history += _said_half(begun, is_last=not lost)
     for tool in lost:

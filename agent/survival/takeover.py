@@ -13,7 +13,7 @@ from agent.survival.remains import language_of, left_items
 from agent.survival.restore import Resumption, resume, used_so_far
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
-from llm_router.voice.calls import ANSWERED_BY, Call, CallItem, CallPort
+from llm_router.voice.calls import Call, CallItem, CallPort, answered_by
 
 _logger = logging.getLogger("agent")
 
@@ -69,7 +69,7 @@ async def take_over(
     if left := left_items(resumption.half, resumption.lost, dispatch.epoch, now):
         await _store(calls, call.id, left, now)
     so_far = used_so_far(call, items, now)
-    is_machine = call.metadata.get(ANSWERED_BY) == "machine"
+    is_machine = answered_by(call) == "machine"
     return replace(resumption, so_far=so_far, language=language, is_machine=is_machine)
 
 

@@ -138,6 +138,15 @@ class Call:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+def answered_by(call: Call) -> Any:
+    """Returns what is known of who has answered: the value of ANSWERED_BY, or None.
+
+    A machine that a supervisor has talked with is a person: they would have hung up on a machine.
+    """
+    found = call.metadata.get(ANSWERED_BY)
+    return "person" if found == "machine" and HANDED_TO in call.metadata else found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallItem:
     """One item of a call's conversation.

@@ -241,7 +241,12 @@ async def test_an_agent_is_ready_before_the_number_is_dialed(stage: Stage) -> No
 
 @pytest.mark.parametrize(
     ("metadata", "outcome"),
-    [({"answered_by": "person"}, "person"), ({"answered_by": "x"}, "answered"), ({}, "answered")],
+    [
+        ({"answered_by": "person"}, "person"),
+        ({"answered_by": "machine", "handed_to": "supervisor"}, "person"),
+        ({"answered_by": "x"}, "answered"),
+        ({}, "answered"),
+    ],
 )
 async def test_an_answered_call_is_done_when_it_has_ended(
     stage: Stage, metadata: dict[str, str], outcome: str

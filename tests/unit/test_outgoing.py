@@ -15,7 +15,7 @@ from agent.outgoing import callee_of
 from agent.survival.restore import Resumption
 from llm_router.routing.phrases import Phrases
 from llm_router.store.calls import CallStore
-from llm_router.voice.calls import ANSWERED_BY, Call, CallItem
+from llm_router.voice.calls import ANSWERED_BY, HANDED_TO, Call, CallItem
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CALL = Call(
@@ -43,9 +43,9 @@ def taken_over(outgoing: Outgoing) -> StartedCall:
 class Calls:
     """The store of a call whose first agent has voiced words of its greeting."""
 
-    def __init__(self, voiced: str, answered_by: str = "") -> None:
+    def __init__(self, voiced: str, **metadata: str) -> None:
         self.voiced = voiced
-        self.metadata = {ANSWERED_BY: answered_by} if answered_by else {}
+        self.metadata = metadata
 
     async def history(self, room: str) -> tuple[Call, list[CallItem]]:
         call = replace(CALL, room=room, epoch=2, voiced=self.voiced, metadata=self.metadata)
@@ -83,11 +83,18 @@ async def test_a_later_agent_of_a_call_out_finishes_the_greeting_with_its_names(
         assert found.opening == rest
 
 
-@pytest.mark.parametrize(("answered_by", "is_machine"), [("machine", True), ("person", False)])
-async def test_a_later_agent_knows_that_a_machine_has_answered(
-    answered_by: str, *, is_machine: bool
+@pytest.mark.parametrize(
+    ("metadata", "is_machine"),
+    [
+        ({ANSWERED_BY: "machine"}, True),
+        ({ANSWERED_BY: "person"}, False),
+        ({ANSWERED_BY: "machine", HANDED_TO: "supervisor"}, False),
+    ],
+)
+async def test_a_later_agent_knows_whether_a_machine_is_still_there(
+    metadata: dict[str, str], *, is_machine: bool
 ) -> None:
     call = taken_over(Outgoing(voicemail="Bye."))
-    found = await _take_over(cast("CallStore", Calls("", answered_by)), call)
+    found = await _take_over(cast("CallStore", Calls("", **metadata)), call)
     assert found
     assert found.is_machine is is_machine
