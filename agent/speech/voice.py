@@ -82,6 +82,8 @@ class ProcessTTS(tts.TTS[Any]):
         self.language = language
         self.speed = speed
         self.patience = patience
+        self.was_late = False
+        """Whether it came too late with the last text, of whichever reply."""
         self._name = name
         self._provider = provider
 
@@ -122,20 +124,24 @@ class _Speech(tts.ChunkedStream):
         reply = current_reply()
         ahead = min(reply.left(now()), MOST_AHEAD)
         usual = max(_FIRST_SOUND, self._engine.patience)
+        # A reply begins anew, but callers do not wait for a slow voice that stays late each time.
+        shortest = 0.0 if reply.was_late else _FIRST_SOUND
         sound = self._engine.client.speak(
             text,
             speed=self._engine.speed,
             silent_in=ahead,
-            first=first_piece_within(usual, ahead, was_late=reply.was_late),
+            first=first_piece_within(
+                usual, ahead, was_late=self._engine.was_late, shortest=shortest
+            ),
             timeout=max(self._conn_options.timeout, self._engine.patience),
         )
         try:
             async with aclosing(sound) as pieces:
                 async for piece in pieces:
-                    reply.was_late = False
+                    self._engine.was_late = reply.was_late = False
                     output_emitter.push(piece)
                     reply.add(len(piece) / 2 / self._engine.sample_rate, now())
         except SpeechLateError:
-            reply.was_late = True
+            self._engine.was_late = reply.was_late = True
             raise
         output_emitter.flush()

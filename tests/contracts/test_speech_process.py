@@ -345,13 +345,21 @@ class BusyClient(SpeechClient):
 
 
 @pytest.mark.parametrize(
-    "texts",
-    [["We open at nine in the morning and close at six, every single day."], ["Good bye."] * 2],
+    ("texts", "patience", "waits"),
+    [
+        # The later text of the same reply waits while the sound of the spare plays.
+        (["We open at nine in the morning and close at six, every single day."], 0.0, [1.0, 1.0]),
+        (["Good bye."] * 2, 0.0, [1.0, 1.0]),
+        (["Good bye."] * 3, 15.0, [15.0, 4.5, 15.0]),
+    ],
 )
-async def test_a_voice_that_was_late_has_its_usual_time_again(texts: list[str]) -> None:
+async def test_a_voice_that_was_late_has_its_usual_time_again_but_a_slow_one_less_until_it_speaks(
+    texts: list[str], patience: float, waits: list[float]
+) -> None:
     voice = ProcessTTS(
-        VOICE, name="tones", provider="scripted", language="en", sample_rate=16_000, speed=1.0
-    )
+        VOICE, name="tones", provider="scripted", language="en", sample_rate=16_000, speed=1.0,
+        patience=patience,
+    )  # fmt: skip
     voice.client = client = BusyClient()
     engine = as_stream(voice, tts.ENGINES.load("embedded")(TTSOptions(is_spare=True)), timeout=3)
     for reply in texts:
@@ -360,8 +368,7 @@ async def test_a_voice_that_was_late_has_its_usual_time_again(texts: list[str]) 
             stream.end_input()
             assert [audio async for audio in stream]
     await engine.aclose()
-    # The later text of the same reply waits while the sound of the spare plays.
-    assert client.waits == pytest.approx([1.0, 1.0], abs=0.6)
+    assert client.waits == pytest.approx(waits, abs=0.6)
 
 
 class BreakingClient(AheadClient):

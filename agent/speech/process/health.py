@@ -9,14 +9,16 @@ _BRIEF_PART = 0.3
 """Part of the usual time that a voice may take which was late the last time."""
 
 
-def first_piece_within(usual: float, ahead: float, *, was_late: bool) -> float:
+def first_piece_within(
+    usual: float, ahead: float, *, was_late: bool, shortest: float = 0.0
+) -> float:
     """Returns how long a voice may take for its first piece of sound (s).
 
     `ahead`: the sound that is yet to be played before it. A voice that came too late the last time
-    is waited for while that lasts, so that a busy machine costs a reply one silence, not one for
-    each clause.
+    is waited for while that lasts, and for `shortest` at least, so that a busy machine costs a
+    reply one silence, not one for each clause.
     """
-    return max(ahead, _BRIEF_PART * usual) if was_late else usual + ahead
+    return max(ahead, shortest, _BRIEF_PART * usual) if was_late else usual + ahead
 
 
 class Health:
