@@ -156,7 +156,8 @@ class ChatApp(App[None]):
     async def _stop(self, conversation: Conversation) -> None:
         """Ends the reply here, as the only worker of its group, and at the API."""
         try:
-            await conversation.stop()
+            if await conversation.stop() and conversation is self._conversation:
+                self._note("the reply is ended")
         except RouterError as error:
             self._note(str(error))
 

@@ -12,6 +12,8 @@ LONGEST_MESSAGE = 100_000
 """Characters of a message, which the API takes as well."""
 _LONGEST_REPLY = 2_000_000
 """Characters after which a reply is broken off here, whatever sends it."""
+_STOP_WITHIN = 5.0
+"""Seconds for the API to answer that a reply is ended: until then no message can be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +72,10 @@ class Conversation(Protocol):
         Closing it breaks the reply off.
         """
 
-    async def stop(self) -> None:
+    async def stop(self) -> bool:
         """Ends a reply that was broken off, where it is still being written. Raises RouterError.
 
-        Cancelled, it can be asked for again.
+        Returns whether one was broken off. Cancelled, it can be asked for again.
         """
 
     async def change(self, options: Options) -> None:
@@ -125,8 +127,9 @@ class HeldConversation:
                 self._turns += [question, {"role": "assistant", "content": said}]
         yield ending
 
-    async def stop(self) -> None:
+    async def stop(self) -> bool:
         """Does nothing: a reply ends with its request."""
+        return False
 
     async def change(self, options: Options) -> None:
         self.options = options
@@ -183,16 +186,19 @@ class StoredConversation:
             ending = Ending(problem=str(error))
         yield ending
 
-    async def stop(self) -> None:
+    async def stop(self) -> bool:
         if self._running is None:
-            return
+            return False
         with suppress(ConflictError, NotFoundError):  # it has ended by itself, or its chat is gone
             if number := self._running or await self._find_running():
-                await self._api.request("POST", f"{self._path}/messages/{number}/stop")
+                path = f"{self._path}/messages/{number}/stop"
+                await self._api.request("POST", path, timeout=_STOP_WITHIN)
         self._running = None  # only now: cancelled before, it is to be asked again
+        return True
 
     async def _find_running(self) -> int | None:
-        return _running_in((await self._api.request("GET", self._path))["path"])
+        chat = await self._api.request("GET", self._path, timeout=_STOP_WITHIN)
+        return _running_in(chat["path"])
 
     async def change(self, options: Options) -> None:
         self.options = options

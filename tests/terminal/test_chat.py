@@ -89,6 +89,7 @@ async def test_escape_ends_a_reply_that_is_written_for_another_window(
             await second.press("escape")
             await server.disconnected(0)
             await replied(second)
+            assert "the reply is ended" in status(second)
             await server.behave(Script())
             await say(second, "Again")
             await replied(second)

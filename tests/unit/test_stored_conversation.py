@@ -37,10 +37,13 @@ class Chats(httpx2.AsyncBaseTransport):
         self.opened = asyncio.Event()
         self.answers: list[int] = []
         """The status of each stop that was answered."""
+        self.waits: dict[str, float] = {}
+        """Seconds for which the answer to the last request of each kind is waited for."""
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         path = request.url.path.removeprefix("/api/chats")
         self.requests.put_nowait(f"{request.method} {path}")
+        self.waits[f"{request.method} {path}"] = request.extensions["timeout"]["read"]
         if path.endswith("/messages"):
             return httpx2.Response(200, stream=Events(*self._events))
         if path.endswith("/stop"):
@@ -79,9 +82,9 @@ async def test_a_stop_that_is_cut_off_can_be_asked_for_again(
         first.cancel()
         await asyncio.wait([first])
         chats.opened.set()
-        await conversation.stop()
+        assert await conversation.stop()
         assert chats.answers == [answer]
-        await conversation.stop()
+        assert not await conversation.stop()
         assert chats.answers == [answer]
 
 
@@ -98,5 +101,7 @@ async def test_a_reply_is_ended_also_before_its_number_is_known() -> None:
         await chats.requested("POST /c1/messages")
         asking.cancel()
         await asyncio.wait([asking])
-        await conversation.stop()
+        assert await conversation.stop()
         assert chats.answers == [200]
+        # A person waits for both, and can send nothing until then.
+        assert chats.waits["GET /c1"] == chats.waits["POST /c1/messages/2/stop"] == 5.0
