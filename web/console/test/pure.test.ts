@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { InfiniteQueryObserver, QueryClient } from "@tanstack/react-query";
+import { expect, test, vi } from "vitest";
 
-import type { CallItem, Connection } from "../src/api/client";
+import { nextOffset, nextPage, type CallItem, type Connection } from "../src/api/client";
 import { callFilters } from "../src/calls/filters";
 import { turnOf } from "../src/calls/timeline";
 import { connectionFilters, connectionQuery } from "../src/connections/filters";
@@ -155,4 +156,28 @@ test("the server's time counts where the browser's clock is wrong", () => {
   expect(new Date(now()).getUTCFullYear()).toBe(2001);
   compareClock(new Date().toUTCString());
   expect(Math.abs(now() - Date.now())).toBeLessThan(10);
+});
+
+test("a next page that is refused is asked for once, and again when the list is read anew", async () => {
+  const asked: number[] = [];
+  let isRefused = true;
+  const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+  const list = new InfiniteQueryObserver(client, {
+    queryKey: ["list"],
+    queryFn: async ({ pageParam: offset }) => {
+      asked.push(offset);
+      if (offset && isRefused) throw new Error("not signed in");
+      return { offset, limit: 200, total: 300 };
+    },
+    initialPageParam: 0,
+    getNextPageParam: nextOffset,
+  });
+  // Its end is always in view.
+  const leave = list.subscribe((found) => asked.length < 10 && nextPage(found)?.());
+  await vi.waitUntil(() => list.getCurrentResult().isError, { timeout: 20_000 });
+  isRefused = false;
+  await list.refetch();
+  await vi.waitUntil(() => list.getCurrentResult().data?.pages.length === 2, { timeout: 20_000 });
+  leave();
+  expect(asked).toEqual([0, 200, 0, 200]);
 });

@@ -1,5 +1,6 @@
 /** Asks the management API. Its types are generated from openapi.json. */
 
+import type { InfiniteQueryObserverResult } from "@tanstack/react-query";
 import createClient from "openapi-fetch";
 
 import { compareClock } from "../clock";
@@ -56,4 +57,12 @@ export async function ask<T>(answer: Promise<{ data?: T; error?: unknown; respon
 /** Returns the offset of the next page. Rows that the server cannot read are no items, but have their places. */
 export function nextOffset({ offset, limit, total }: Pick<Schemas["CallPage"], "offset" | "limit" | "total">): number | undefined {
   return offset + limit < total ? offset + limit : undefined;
+}
+
+/**
+ * Returns the way to ask for the next page of a list; undefined: there is none, or not now. After a refusal the list is
+ * read anew first: while its end is in view, it would ask without a pause.
+ */
+export function nextPage(found: Pick<InfiniteQueryObserverResult, "hasNextPage" | "fetchStatus" | "isError" | "fetchNextPage">): (() => void) | undefined {
+  return found.hasNextPage && found.fetchStatus === "idle" && !found.isError ? () => void found.fetchNextPage() : undefined;
 }

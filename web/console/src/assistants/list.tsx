@@ -4,7 +4,7 @@ import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-q
 import { getRouteApi, Link, useLocation, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { api, ask, Problem, nextOffset } from "../api/client";
+import { api, ask, Problem, nextOffset, nextPage } from "../api/client";
 import { time } from "../format";
 import { useMe } from "../session";
 import { text } from "../text";
@@ -51,7 +51,7 @@ function List() {
       {found.isPending && <p className="waiting">{text.loading}</p>}
       {found.isSuccess && !items.length && <Empty title={words.emptyTitle}>{words.empty}</Empty>}
       {items.length > 0 && (
-        <Rows label={words.title} columns={Object.values(words.columns)} items={items} row={(one) => <Row of={one} />} onEnd={found.hasNextPage && !found.isFetchingNextPage ? () => void found.fetchNextPage() : undefined} />
+        <Rows label={words.title} columns={Object.values(words.columns)} items={items} row={(one) => <Row of={one} />} onEnd={nextPage(found)} />
       )}
       {hash === "add" && mayChange(me) && <Add onClose={() => open(false)} />}
     </>

@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-quer
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef, useState } from "react";
 
-import { api, ask, nextOffset, type Call } from "../api/client";
+import { api, ask, nextOffset, nextPage, type Call } from "../api/client";
 import { now } from "../clock";
 import { connectionQueryOptions } from "../connections/queries";
 import { length, time } from "../format";
@@ -99,7 +99,7 @@ function Board() {
           columns={Object.values(words.columns)}
           items={items}
           row={(call) => <Row of={call} now={now} />}
-          onEnd={found.hasNextPage && !found.isFetchingNextPage ? () => void found.fetchNextPage() : undefined}
+          onEnd={nextPage(found)}
         />
       )}
     </>

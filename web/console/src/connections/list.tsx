@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQueries } from "@tanstack/react-query";
 import { getRouteApi, Link, useLocation } from "@tanstack/react-router";
 import { useState } from "react";
 
-import { api, ask, nextOffset, type Connection } from "../api/client";
+import { api, ask, nextOffset, nextPage, type Connection } from "../api/client";
 import { count, time } from "../format";
 import { useMay, useMe } from "../session";
 import { text } from "../text";
@@ -100,7 +100,7 @@ export function ConnectionList() {
                 onSwitch={may("activate", one) ? () => change.mutate({ of: [one], isActive: !one.is_active }) : undefined}
               />
             )}
-            onEnd={found.hasNextPage && !found.isFetchingNextPage ? () => void found.fetchNextPage() : undefined}
+            onEnd={nextPage(found)}
           />
           <p className="hint">{text.more(items.length, found.data?.pages.at(-1)?.total ?? items.length)}</p>
         </>

@@ -3,7 +3,7 @@
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { api, ask, nextOffset } from "../api/client";
+import { api, ask, nextOffset, nextPage } from "../api/client";
 import { cost } from "../format";
 import { useMe } from "../session";
 import { text } from "../text";
@@ -54,7 +54,7 @@ function Sites() {
           columns={[...Object.values(words.columns), <span key="change" className="hidden">{words.change}</span>]}
           items={items}
           row={(site) => <Row of={site} onEdit={() => setOpened({ kind: "edit", of: site })} onTag={() => openTag(site)} />}
-          onEnd={found.hasNextPage && !found.isFetchingNextPage ? () => void found.fetchNextPage() : undefined}
+          onEnd={nextPage(found)}
         />
       )}
       {opened?.kind === "add" && <SiteEditor onClose={close} onStored={openTag} />}

@@ -3,7 +3,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
-import { api, ask, nextOffset, type Figures, type Schemas } from "../api/client";
+import { api, ask, nextOffset, nextPage, type Figures, type Schemas } from "../api/client";
 import { compact, cost, count, seconds } from "../format";
 import { clean } from "../search";
 import { text } from "../text";
@@ -62,7 +62,7 @@ function ByConnection(props: CompareProps) {
   const items = found.data.pages.flatMap((one) => one.items);
   return (
     <>
-      <Table {...props} items={items} rows={rows} onEnd={found.hasNextPage && !found.isFetchingNextPage ? () => void found.fetchNextPage() : undefined} />
+      <Table {...props} items={items} rows={rows} onEnd={nextPage(found)} />
       <p className="hint">{text.more(items.length, found.data.pages.at(-1)?.total ?? items.length)}</p>
     </>
   );
