@@ -437,8 +437,8 @@ export class Talk {
     this.#messages = messages;
     this.#view.transcript(messages);
     this.#view.records({ saved: messages.length > 0, rated: this.#isRated && messages.some(({ who }) => who === "agent") });
-    for (const { id, who, text, final } of messages) {
-      if (!final || who === "page" || this.#reported.has(id)) continue;
+    for (const { id, who, text, final, pending } of messages) {
+      if (!final || pending || who === "page" || this.#reported.has(id)) continue;
       this.#reported.add(id);
       this.#listeners.message?.(who, text);
     }

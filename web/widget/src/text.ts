@@ -200,9 +200,11 @@ export class TextTalk {
     this.#reading?.abort();
   }
 
-  /** Takes up the conversation that another tab has begun; returns whether there is one. */
+  /** Takes up the conversation that another tab has begun since; returns whether there is one. */
   #adopt(): boolean {
-    this.#token ||= readConversation(this.#door().site ?? "");
+    if (this.#token) return true;
+    this.#token = readConversation(this.#door().site ?? "");
+    if (this.#token) this.#state ||= "none"; // all of it happens while the page is open
     return this.#token !== "";
   }
 

@@ -337,6 +337,22 @@ test("the page is notified of messages of this visit alone", async () => {
   expect(said).toEqual(["Hello?", "Answer to Hello?"]);
 });
 
+test("the page is notified once of a message that is given back and sent again", async () => {
+  const usual = fetch;
+  let isTooFast = true;
+  vi.stubGlobal("fetch", async (url: string, options: RequestInit = {}) =>
+    isTooFast && url.includes("/messages") ? new Response('{"type": "/problems/rate-limited"}', { status: 429 }) : usual(url, options),
+  );
+  const said: string[] = [];
+  const talking = talk(true, { message: (_, text) => said.push(text) });
+  talking.say("Hello?");
+  await until(() => root.querySelector<HTMLInputElement>("#text")?.value === "Hello?");
+  isTooFast = false;
+  talking.say("Hello?");
+  await until(() => shown().includes("Answer to Hello?"));
+  expect(said).toEqual(["Hello?", "Answer to Hello?"]);
+});
+
 test("half an emoji is no reason not to send the rest", async () => {
   talk().say("Tea \ud83c");
   await until(() => messages().length > 0);

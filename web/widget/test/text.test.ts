@@ -279,10 +279,22 @@ test("the end of a conversation by the assistant is told from that of a reply, a
 
 test("a conversation that was over before the page was opened is not said to end", async () => {
   const url = await serve(events(item(1, "user", "Bye", "m-1"), ENDED), events(item(1, "user", "Bye", "m-1"), item(2, "assistant", "Bye!"), ENDED));
+  const one = talk(url);
+  await one.text.send("m-1", "Bye");
+  const other = talk(url);
+  await other.text.follow();
+  expect([one, other].map(({ seen }) => seen.phases.includes("ended"))).toEqual([true, false]);
+});
+
+test("a conversation that another tab begins is news here from its first message to its end", async () => {
+  keepApart();
+  const parts = [item(1, "user", "Bye", "m-1"), item(2, "assistant", "Goodbye!"), ENDED];
+  const url = await serve(events(...parts), events(...parts));
   const [one, other] = [talk(url), talk(url)];
   await one.text.send("m-1", "Bye");
   await other.text.follow();
-  expect([one, other].map(({ seen }) => seen.phases.includes("ended"))).toEqual([true, false]);
+  expect(other.seen.past).toEqual([]);
+  expect(other.seen.phases).toContain("ended");
 });
 
 test("a message to a conversation of before may end it", async () => {
