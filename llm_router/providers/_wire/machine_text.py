@@ -310,7 +310,7 @@ class MachineTextFilter:
         written = "".join(region.body)
         if is_written_call(written, self._tools):
             return self._add_calls(written) + text[end:]
-        elif self._speech and are_arguments(written, self._tools):
+        if self._speech and are_arguments(written, self._tools):
             self._has_unknown_call = True
         else:
             out.words.append(written)
