@@ -107,7 +107,9 @@ class Failure:
     cure: str = ""
     is_of_the_model: bool = False
     lacks: Lacking = ""
-    """A part of the request that the server cannot take."""
+    """A part of requests that the server cannot take."""
+    refuses: Lacking = ""
+    """A part of this request that the server does not take, whatever it takes in others."""
     context: int | None = None
     """Tokens that the server takes, where a refusal says so."""
     is_final: bool = False
@@ -121,7 +123,7 @@ class Failure:
     @property
     def asks_for_less(self) -> bool:
         """Whether the same endpoint may answer a request that is reduced."""
-        return bool(self.lacks) or self.kind is FailureClass.TOO_LONG
+        return bool(self.lacks or self.refuses) or self.kind is FailureClass.TOO_LONG
 
     @property
     def consequence(self) -> Consequence:

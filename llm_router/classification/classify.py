@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from llm_router.classification.lacking import lacking
+from llm_router.classification.lacking import lacking, refused
 from llm_router.classification.redaction import operator_text
 from llm_router.classification.words import ABILITIES, BY_WORDS, INSIDE_200, WAITS
 from llm_router.errors import (
@@ -13,7 +13,7 @@ from llm_router.errors import (
     UnreachableError,
     WrongAddressError,
 )
-from llm_router.failures import Failure, FailureClass
+from llm_router.failures import Failure, FailureClass, Lacking
 from llm_router.types import Message
 
 _BY_STATUS = {
@@ -65,6 +65,7 @@ def classify(
                 kind, str(error), error.retry_after, said,
                 is_of_the_model=kind is FailureClass.BAD_REQUEST and _names_an_ability(error),
                 lacks=lacking(error) if kind in _MAY_LACK else "",
+                refuses=_refused(error, kind),
                 context=_context(error) if kind is FailureClass.TOO_LONG else None,
             )  # fmt: skip
         case UnreachableError():
@@ -88,6 +89,13 @@ def _context(error: StatusError) -> int | None:
     """Returns the tokens that the model takes: the smallest of the larger numbers in a sentence."""
     numbers = (int(number.replace(",", "")) for number in _NUMBER.findall(error.detail))
     return min((number for number in numbers if number >= _SMALLEST_CONTEXT), default=None)
+
+
+def _refused(error: StatusError, kind: FailureClass) -> Lacking:
+    """Returns the part to which a refusal objects; of a request that is too long, its pictures."""
+    if kind is FailureClass.TOO_LONG:
+        return "images"
+    return refused(error) if kind in _MAY_LACK else ""
 
 
 def _names_an_ability(error: StatusError) -> bool:

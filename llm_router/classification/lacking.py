@@ -1,4 +1,4 @@
-"""Recognises that a server's model cannot take a part of a request at all: pictures, or tools."""
+"""Recognises which part of a request a server does not take: pictures, or tools."""
 
 import re
 
@@ -13,10 +13,11 @@ def _words(pattern: str) -> re.Pattern[str]:
 _REFUSING = frozenset({0, 400, 404, 415, 422, 500, 501})
 _OF_ONE_PICTURE = _words(
     r"download|fetch|valid (http|url|base64|data)|invalid_image_|you uploaded|mime|more than|"
-    r"too (large|big|small|many)|formats|image.?format|pixel|dimension|corrupt|"
+    r"too (large|big|small|many)|exceed|formats|image.?format|pixel|dimension|corrupt|"
     r"(load|decode)\w* .{0,12}image|解析|下载|大小|过大"
 )
-_OF_TOOLS_BESIDE = _words(r"parallel|strict|streaming|json.(mode|schema|output)|response.?format")
+_PICTURE = _words(r"image|picture|图片|图像")
+_OF_TOOLS_BESIDE = _words(r"parallel|strict|stream|json.(mode|schema|output)|response.?format")
 _LACKS: tuple[tuple[Lacking, re.Pattern[str], re.Pattern[str]], ...] = (
     (
         "images",
@@ -60,3 +61,17 @@ def lacking(error: BaseException) -> Lacking:
         what for what, words, others in _LACKS if words.search(said) and not others.search(said)
     )
     return next(found, "")
+
+
+def refused(error: BaseException) -> Lacking:
+    """Returns the part in which a server objects to this picture, or to this use of tools.
+
+    It says nothing of others.
+    """
+    if not isinstance(error, StatusError) or error.status not in _REFUSING:
+        return ""
+    said = f"{error.code} {error.param} {error.detail}"
+    if _OF_ONE_PICTURE.search(said) and _PICTURE.search(said):
+        return "images"
+    of_tools = next(words for what, words, _ in _LACKS if what == "tools")
+    return "tools" if _OF_TOOLS_BESIDE.search(said) and of_tools.search(said) else ""

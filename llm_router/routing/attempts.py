@@ -7,7 +7,7 @@ from llm_router.failures import Failure
 from llm_router.options import RouterOptions
 from llm_router.routing.attempt import Attempt, Role
 from llm_router.routing.draining import Draining
-from llm_router.routing.eligibility import bounded, fitted, refused_tokens
+from llm_router.routing.eligibility import bounded, fitted, marks_of, refused_tokens
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.hedge import Patience, patience
 from llm_router.routing.ledger import Ledger
@@ -124,7 +124,8 @@ class AttemptGroup:
         """Ends an attempt whose failure counts against its endpoint, for this reply at least."""
         attempt.failed(failure)
         if failure.asks_for_less:
-            attempt.endpoint.learn(failure, refused_tokens(self._request))
+            refused = marks_of(attempt.request, failure.refuses)
+            attempt.endpoint.learn(failure, refused_tokens(self._request), refused)
         attempt.cancel()
         self._draining.add(attempt)
         if failure is attempt.silence:  # an error says more than a silence

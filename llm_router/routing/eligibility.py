@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
+from typing import Any
 from urllib.parse import urlsplit
 
 from llm_router.catalog.prices import estimate_usage
-from llm_router.failures import Failure, FailureClass
+from llm_router.failures import Failure, FailureClass, Lacking
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.reduce import Part, reduce_request
 from llm_router.types import ChatRequest
@@ -41,11 +43,35 @@ def has_image(request: ChatRequest) -> bool:
 
 
 def refused_tokens(request: ChatRequest) -> int:
-    """Estimates the tokens of a request that was too long; 0: its pictures may be the cause."""
-    if has_image(request):
-        return 0
-    tools = len(json.dumps([*request.tools], default=str)) if request.tools else 0
-    return estimate_usage(prompt_characters(request) + tools, 0).prompt_tokens
+    """Estimates the tokens of a request that was too long."""
+    return estimate_usage(prompt_characters(request), 0).prompt_tokens + _tool_tokens(request)
+
+
+def needed_tokens(request: ChatRequest) -> float:
+    """Estimates, on the safe side, the tokens that a request needs without its pictures."""
+    return prompt_characters(request) / CHARACTERS_PER_TOKEN + _tool_tokens(request)
+
+
+def _tool_tokens(request: ChatRequest) -> int:
+    written = len(json.dumps([*request.tools], default=str)) if request.tools else 0
+    return estimate_usage(written, 0).prompt_tokens
+
+
+def marks_of(request: ChatRequest, part: Lacking) -> frozenset[int]:
+    """Returns what tells the pictures, or the use of tools, of a request from those of others."""
+    if part == "images":
+        contents = (message.get("content") for message in request.messages)
+        parts = chain.from_iterable(c for c in contents if isinstance(c, list))
+        return frozenset(_mark(part) for part in parts if part.get("type") == "image_url")
+    if part == "tools" and request.tools:
+        used = [*request.tools], request.response_format
+        return frozenset({hash(json.dumps(used, default=str))})
+    return frozenset()
+
+
+def _mark(picture: Mapping[str, Any]) -> int:
+    image = picture.get("image_url")
+    return hash(str(image.get("url") if isinstance(image, Mapping) else image))
 
 
 def is_among(endpoint: Endpoint, request: ChatRequest) -> bool:
@@ -68,27 +94,46 @@ def obstacles(endpoint: Endpoint, request: ChatRequest) -> Iterator[str]:
         yield f"not in pool {request.pool!r}"
 
 
-def reductions(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iterator[Part]:
-    """Yields each part of the request that the endpoint cannot take whole.
+def reductions(endpoint: Endpoint, request: ChatRequest, tokens: float) -> Iterator[Part]:
+    """Yields each part of the request, which needs so many tokens, that the endpoint cannot take
+    whole.
 
     Such an endpoint is asked when no other can answer: see `reduce`.
     """
     able, lacks = endpoint.connection.capabilities, endpoint.lacks
-    if request.tools and (not able.tools or "tools" in lacks):
+    lacks_tools = not able.tools or "tools" in lacks
+    if request.tools and (lacks_tools or _refuses(endpoint, request, "tools")):
         yield "tools"
     if request.response_format and (not able.json or "json" in lacks):
         yield "json"
-    if (not able.images or "images" in lacks) and has_image(request):
+    if has_image(request) and (_lacks_images(endpoint) or _refuses(endpoint, request, "images")):
         yield "images"
-    if (context := endpoint.context_length) and characters / CHARACTERS_PER_TOKEN > context:
+    if (context := endpoint.context_length) and tokens > context:
         yield "context"
+
+
+def _lacks_images(endpoint: Endpoint) -> bool:
+    return not endpoint.connection.capabilities.images or "images" in endpoint.lacks
+
+
+def _refuses(endpoint: Endpoint, request: ChatRequest, part: Lacking) -> bool:
+    return bool(endpoint.refused) and not marks_of(request, part).isdisjoint(endpoint.refused)
 
 
 def fitted(endpoint: Endpoint, request: ChatRequest) -> ChatRequest:
     """Returns the request as far as the endpoint can take it; usually the request itself."""
-    parts = [*reductions(endpoint, request, prompt_characters(request))]
-    characters = (endpoint.context_length or 0) * CHARACTERS_PER_TOKEN
-    return reduce_request(request, parts, characters=characters)
+    context = endpoint.context_length
+    parts = [*reductions(endpoint, request, needed_tokens(request) if context else 0)]
+    if not parts:
+        return request
+    room = ((context or 0) - _tool_tokens(request)) * CHARACTERS_PER_TOKEN
+    takes_none = _lacks_images(endpoint)
+    return reduce_request(
+        request,
+        parts,
+        characters=room,
+        is_left_out=lambda picture: takes_none or _mark(picture) in endpoint.refused,
+    )
 
 
 def bounded(endpoint: Endpoint, request: ChatRequest, tokens: int) -> ChatRequest:

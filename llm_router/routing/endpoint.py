@@ -14,6 +14,8 @@ from llm_router.routing.events import AttemptEvent, EndpointState
 from llm_router.routing.latency import Latency, behind, under_load
 from llm_router.routing.limits import Limits
 
+_MOST_REFUSED = 100
+
 
 class Endpoint:
     """A connection with what this process knows about it: its latency, its health, its load."""
@@ -32,6 +34,8 @@ class Endpoint:
         # That of a `Limited` one; to ask for the protocol takes longer than all the rest.
         self.lacks: frozenset[str] = getattr(provider, "lacks", frozenset())
         """Parts of a request that its provider cannot send, or its server has refused."""
+        self.refused: tuple[int, ...] = ()
+        """Marks of pictures, and of uses of tools, that its server refused; it may take others."""
         self._learnt_context: int | None = None
         self.has_learnt = False
         """Whether that has changed and its pool has not taken note yet."""
@@ -105,17 +109,20 @@ class Endpoint:
         known = [n for n in (self.connection.context_length, self._learnt_context) if n]
         return min(known, default=None)
 
-    def learn(self, failure: Failure, tokens: int) -> None:
+    def learn(self, failure: Failure, tokens: int, refused: frozenset[int]) -> None:
         """Remembers what a refusal says of its server, until the connection is changed.
 
-        `tokens`: those of the whole request that was refused; 0: unknown.
+        `tokens`: those of the whole request that was refused, of which `refused` marks the part
+        that the server refuses. A picture that was refused may be all that was too long.
         """
-        sizes = [size for size in (failure.context, tokens) if size]
+        before = self._learnt_context, self.lacks, self.refused
+        sizes = [size for size in (failure.context, 0 if refused else tokens) if size]
         if failure.kind is FailureClass.TOO_LONG and sizes:
             self._learnt_context = min(sizes) * 3 // 4
-        elif failure.lacks:
+        if failure.lacks:
             self.lacks |= {failure.lacks}
-        else:
+        self.refused = (*self.refused, *refused.difference(self.refused))[-_MOST_REFUSED:]
+        if (self._learnt_context, self.lacks, self.refused) == before:
             return
         self.has_learnt = True
         self._on_change()

@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from llm_router.clock import Rng, SystemRng
 from llm_router.routing.eligibility import (
-    CHARACTERS_PER_TOKEN,
     has_image,
     is_among,
+    marks_of,
+    needed_tokens,
     obstacles,
     prompt_characters,
     reductions,
@@ -170,10 +172,16 @@ class Pool:
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Replaces the endpoints, as configured now, from the next plan on."""
         self.endpoints = tuple(endpoints)
-        self._contexts = _contexts(endpoints)
+        self._note_learnt()
         self._queues.clear()
         for endpoint in endpoints:
             endpoint.watch(partial(self._changed.add, endpoint))
+
+    def _note_learnt(self) -> None:
+        self._contexts = sorted({endpoint.context_length or 0 for endpoint in self.endpoints})
+        """The lengths that tell kinds of prompts apart: each fits into other contexts."""
+        self._refused = frozenset(chain.from_iterable(one.refused for one in self.endpoints))
+        """Marks that tell requests apart: some endpoint refuses what they stand for."""
 
     def plan(self, request: ChatRequest, now: float, *, without: Collection[Endpoint] = ()) -> Plan:
         """Plans a reply; `without`: endpoints that have failed it or are being asked already."""
@@ -226,33 +234,37 @@ class Pool:
         if self._changed:
             if any(endpoint.has_learnt for endpoint in self._changed):
                 self._queues.clear()
-                self._contexts = _contexts(self.endpoints)
+                self._note_learnt()
                 for endpoint in self._changed:
                     endpoint.has_learnt = False
             for each in self._queues.values():
                 each.mark_stale(self._changed)
             self._changed.clear()
         characters = prompt_characters(request)
-        too_short = bisect.bisect_left(self._contexts, characters / CHARACTERS_PER_TOKEN)
+        tokens = needed_tokens(request) if self._contexts[-1:] > [0] else 0
+        too_short = bisect.bisect_left(self._contexts, tokens)
+        refused = self._refused and self._refused & (
+            marks_of(request, "images") | marks_of(request, "tools")
+        )
         needs = bool(request.tools), bool(request.response_format), has_image(request)
         chosen = request.integration, request.pool, request.among
-        kind = *chosen, needs, too_short, size_class(characters)
+        kind = *chosen, needs, too_short, refused, size_class(characters)
         queue = self._queues.get(kind)
         if queue is None:
-            queue = self._new_queue(request, characters)
+            queue = self._new_queue(request, characters, tokens)
             self._queues[kind] = queue
             if len(self._queues) > _MAX_QUEUES:
                 del self._queues[next(iter(self._queues))]
         queue.refresh(now)
         return queue
 
-    def _new_queue(self, request: ChatRequest, characters: int) -> _RequestQueue:
+    def _new_queue(self, request: ChatRequest, characters: int, tokens: float) -> _RequestQueue:
         places = {
             endpoint: place
             for place, endpoint in enumerate(self.endpoints)
             if not any(obstacles(endpoint, request))
         }
-        reduced = {e for e in places if any(reductions(e, request, characters))}
+        reduced = {e for e in places if any(reductions(e, request, tokens))}
         policy = self._by_pool.get(request.pool or "", self._policy)
         context = RankContext(size_class(characters), self._target)
         return _RequestQueue(places, reduced, policy, context)
@@ -275,8 +287,3 @@ class Pool:
 
     def __repr__(self) -> str:
         return "\n".join(repr(endpoint) for endpoint in self.endpoints) or "no connection"
-
-
-def _contexts(endpoints: Sequence[Endpoint]) -> list[int]:
-    """Returns the lengths that tell kinds of prompts apart: each fits into other contexts."""
-    return sorted({endpoint.context_length or 0 for endpoint in endpoints})

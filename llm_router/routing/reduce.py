@@ -4,7 +4,7 @@ A picture becomes a note, JSON is asked for in words, the history loses its midd
 left out. An answer to less is better than none.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -15,23 +15,29 @@ Part = Literal["tools", "images", "json", "context"]
 """A part of a request that may be reduced; `context`: its length."""
 
 _SHARE = 0.85
-"""The share of a context that a history may fill; the rest is for tools and the reply."""
+"""The share of that room which a history may fill; the rest is for the reply."""
 _CUT = " [...] "
 _SHORTEST = 200  # characters to which a tool's result may be cut
 
 
 def reduce_request(
-    request: ChatRequest, parts: Collection[Part], *, characters: float = 0.0
+    request: ChatRequest,
+    parts: Collection[Part],
+    *,
+    characters: float = 0.0,
+    is_left_out: Callable[[Mapping[str, Any]], bool] = lambda _: True,
 ) -> ChatRequest:
-    """Returns the request with these parts reduced; `characters`: the length of the context.
+    """Returns the request with these parts reduced.
 
-    Words of the system and of the user's last turn stay whole.
+    `characters`: those of the words that the context has room for, the reply's included.
+    `is_left_out`: which pictures are, where they are among the parts. Words of the system and of
+    the user's last turn stay whole.
     """
     if not parts:
         return request
     messages: list[Any] = list(request.messages)
     if "images" in parts:
-        messages = order.without_pictures(messages)
+        messages = order.without_pictures(messages, is_left_out)
     if "json" in parts and request.response_format:
         messages = order.with_system_note(messages, order.json_note(request.response_format))
         request = replace(request, response_format=None)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.errors import BrokenStreamError
+from llm_router.management.probe import check_provider
 from llm_router.providers._wire.arguments import object_text
 from llm_router.providers._wire.lost_opening import LostOpening
 from llm_router.providers._wire.machine_text import MachineTextFilter
@@ -27,6 +28,8 @@ from tests.contracts.wire import (
     serve,
     text,
 )
+from tests.contracts.wire_parsing import ended, events
+from tests.contracts.wire_parsing import said as sent
 from tests.contracts.written_calls import ARGUMENTS, CALL, MARKED, WHOLE
 
 TOOLS = [
@@ -249,6 +252,20 @@ def test_an_agents_call_without_arguments_is_made(label: str, given: str) -> Non
     assert (found.words, found.calls) == ("", [("hang_up", {})])
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"Action:\n\n```json\n{CALL}\n```",
+        f"Action: \n{CALL}",
+        f"Action:get_weather\nAction Input: {ARGUMENTS}",
+        f"Action: Get_Weather\nAction Input: {ARGUMENTS}",
+    ],
+)
+def test_an_agents_call_is_made_in_its_usual_writings(written: str) -> None:
+    found = filtered(f"Thought: I ask.\n{written}")
+    assert (found.words, found.calls) == ("", [("get_weather", {"city": "Oslo"})])
+
+
 TOKENS = [
     *("<|im_end|>", "<|eot_id|>", "</s>", "<|endoftext|>", "<end_of_turn>", "[/INST]", "<|end|>"),
     *("<|eom_id|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "<eos>", "<|return|>", "<turn|>"),
@@ -290,6 +307,10 @@ def test_the_token_of_a_line_break_parts_two_words() -> None:
         f"Thought: I know it.\n**Final Answer**: {ANSWER}",
         f"Thought: I know it.\n**Final Answer**\n\n{ANSWER}",
         f"Thought: I know it.\n**Answer:** {ANSWER}",
+        f'Action:\n```json\n{{"action": "Final Answer", "action_input": "{ANSWER}"}}\n```',
+        f'Thought: Hm.\nAction: {{"action": "Final Answer", "action_input": "{ANSWER}"}}',
+        f'{{"action": "Final Answer", "action_input": "{ANSWER}"}}',
+        f"Thought: Do I need to use a tool? No\nAI: {ANSWER}",
         f"Final Answer: {ANSWER}",
         f"**Final Answer:** {ANSWER}",
         f"<|begin_of_box|>{ANSWER}<|end_of_box|>",
@@ -520,3 +541,19 @@ async def test_a_connection_learns_that_the_opening_tag_is_missing(wire: str) ->
     async with serve(said([THOUGHT, "</think>", ANSWER]), provider=wire) as (_, provider):
         await read(provider, REQUEST_WITH_TOOLS)
         assert text(await read(provider, REQUEST_WITH_TOOLS)) == ANSWER
+
+
+async def test_a_model_that_its_limit_cuts_while_it_thinks_is_well() -> None:
+    script = Script(raw=[events(sent("<think>", "length"))])
+    async with serve(script) as (_, provider):
+        assert (await read(provider))[-1].finish_reason == "length"
+        assert await check_provider(provider, 5.0, for_a_word=True) is None
+
+
+async def test_an_empty_reply_is_a_silence_where_an_opening_tag_is_missing() -> None:
+    thought = Script(words=(THOUGHT, "</think>", ANSWER))
+    silent = Script(raw=[events(sent(""), ended("stop"))])
+    async with serve([thought, silent].__getitem__) as (_, provider):
+        await read(provider)
+        [last] = await read(provider)
+    assert (last.text, last.finish_reason) == ("", "stop")

@@ -190,6 +190,12 @@ _FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
              " one."),
         lambda sent: "top_p" not in sent and "temperature" in sent,
     ),
+    "Anthropic, one of two, the other 0": (
+        body(temperature=0, top_p=0.9),
+        said("`temperature` and `top_p` cannot both be specified for this model. Please use only"
+             " one."),
+        lambda sent: "top_p" not in sent and sent.get("temperature") == 0,
+    ),
     "a part of an option": (
         body(stream_options={"include_usage": True}),
         said("stream_options.include_usage: not permitted", 422), without("stream_options"),
@@ -637,6 +643,106 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD
 SEEN = {"role": "user", "content": [{"type": "text", "text": "See?"}, PICTURE]}
 ASKED_JSON = {"type": "json_object"}
 
+VALID_SCHEMA = {"type": "json_schema", "json_schema": {"name": "t", "schema": {}}}
+
+_OF_A_VALUE: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
+    "no room for the reply": (
+        body(max_tokens=4000),
+        said("max_tokens is too large: 4000 in the completion, 1000 in the messages"),
+        without("max_tokens"),
+    ),
+    "vLLM, no room for the reply": _FIELDS["vLLM, a reply that leaves no room for the prompt"],
+    "a schema": (
+        body(response_format=JSON_SCHEMA),
+        said("Invalid schema for response_format 't': In context=(), 'required' is required to be"
+             " supplied and to be an array.", param="response_format"),
+        lambda sent: sent.get("response_format") == ASKED_JSON,
+    ),
+    "places to stop at": (
+        body(stop=["a", "b", "c", "d", "e"]),
+        said("Invalid 'stop': array too long. Expected an array with maximum length 4, but got an"
+             " array with length 5 instead.", param="stop", code="array_above_max_length"),
+        without("stop"),
+    ),
+    "a user's name": (
+        body(user="u" * 80),
+        said("Invalid 'user': string too long. Expected a string with maximum length 64",
+             param="user", code="string_above_max_length"),
+        without("user"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", _OF_A_VALUE)
+def test_a_value_that_was_refused_once_is_not_sent_again(row: str) -> None:
+    original, refusal, accepts = _OF_A_VALUE[row]
+    adaptation = Adaptation("box")
+    question = adaptation.question(original)
+    assert question.may_ask_again(status_error(*refusal))
+    question.answered()
+    later = {**original, "messages": [USER, SAID, USER]}
+    assert accepts(adaptation.question(later).body)
+
+
+def test_a_longer_reply_than_one_that_had_no_room_is_not_asked_for() -> None:
+    original, refusal, _ = _OF_A_VALUE["no room for the reply"]
+    adaptation = Adaptation("box")
+    question = adaptation.question(original)
+    assert question.may_ask_again(status_error(*refusal))
+    question.answered()
+    assert "max_tokens" not in adaptation.question(body(max_tokens=4001)).body
+    assert adaptation.notice.endswith("max_tokens is left out, where max_tokens is 4000 or more")
+
+
+def test_0_for_a_choice_that_is_off_does_not_become_the_least_choice() -> None:
+    adaptation = Adaptation("box")
+    question = adaptation.question(body(top_k=0))
+    refusal = said("top_k must be -1 (disable), or at least 1, got 0.")
+    assert question.may_ask_again(status_error(*refusal))
+    question.answered()
+    assert adaptation.question(body(top_k=0)).body == body()
+
+
+def test_lessons_of_one_value_displace_none_of_all_requests() -> None:
+    adaptation = Adaptation("box")
+    lasting = adaptation.question(body(top_p=0.2))
+    assert lasting.may_ask_again(status_error(*said("Unsupported parameter: 'top_p'")))
+    lasting.answered()
+    refusal = status_error(*_OF_A_VALUE["a user's name"][1])
+    for number in range(50):
+        question = adaptation.question(body(user=f"{number}" * 80))
+        assert question.may_ask_again(refusal)
+        question.answered()
+    assert adaptation.question(body(top_p=0.2)).body == body()
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "function calling is not supported together with JSON mode",
+        "Tools cannot be used with response_format",
+        "Tool calling is not supported in streaming mode.",
+        "This model does not support tools with stream=true",
+        "This model does not support parallel tool calls",
+    ],
+)
+def test_tools_are_offered_where_only_one_use_of_them_is_refused(sentence: str) -> None:
+    adaptation = Adaptation("box")
+    asked_for = body(tools=[TOOL], response_format=ASKED_JSON)
+    question = adaptation.question(asked_for)
+    assert question.may_ask_again(status_error(*said(sentence)))
+    question.answered()
+    sent = adaptation.question(asked_for).body
+    assert sent == question.body
+    assert sent["tools"] == [TOOL]
+    assert (
+        sent["stream"] is False
+        or "response_format" not in sent
+        or sent["parallel_tool_calls"] is False
+    )
+    assert adaptation.question(body()).body == body()
+
+
 _LESSONS: dict[str, tuple[Body, tuple[int, Any], Accepts, Body]] = {
     "calls are told in words only where no tools are offered": (
         *_ORDERS["Anthropic, calls but no tools"],
@@ -664,12 +770,7 @@ _LESSONS: dict[str, tuple[Body, tuple[int, Any], Accepts, Body]] = {
         *_FIELDS["Gemini, always thinking"],
         body(reasoning_effort="high"),
     ),
-    "a shorter reply has room": (
-        body(max_tokens=4000),
-        said("max_tokens is too large: 4000 in the completion, 1000 in the messages"),
-        without("max_tokens"),
-        body(max_tokens=50),
-    ),
+    "a shorter reply has room": (*_OF_A_VALUE["no room for the reply"], body(max_tokens=50)),
     "a lower temperature": (
         body(temperature=1.8),
         said("temperature: Input should be less than or equal to 1.5"),
@@ -682,20 +783,8 @@ _LESSONS: dict[str, tuple[Body, tuple[int, Any], Accepts, Body]] = {
         lambda sent: sent.get("temperature") == 1,
         body(temperature=0.3),
     ),
-    "a schema that is valid": (
-        body(response_format=JSON_SCHEMA),
-        said("Invalid schema for response_format 't': In context=(), 'required' is required to be"
-             " supplied and to be an array.", param="response_format"),
-        lambda sent: sent.get("response_format") == ASKED_JSON,
-        body(response_format=JSON_SCHEMA),
-    ),
-    "fewer places to stop at": (
-        body(stop=["a", "b", "c", "d", "e"]),
-        said("Invalid 'stop': array too long. Expected an array with maximum length 4, but got an"
-             " array with length 5 instead.", param="stop", code="array_above_max_length"),
-        without("stop"),
-        body(stop=["a"]),
-    ),
+    "a schema that is valid": (*_OF_A_VALUE["a schema"], body(response_format=VALID_SCHEMA)),
+    "fewer places to stop at": (*_OF_A_VALUE["places to stop at"], body(stop=["a"])),
     "pictures, where only the words of others must be one text": (
         body({"role": "system", "content": [{"type": "text", "text": "Hi."}]}, USER),
         said("'messages.0' : for 'role:system' the following must be satisfied"

@@ -1,5 +1,6 @@
 """A request that no endpoint can take whole is reduced, so that the caller gets an answer."""
 
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from llm_router.errors import BrokenStreamError, StatusError
 from llm_router.routing.reduce import shortened
 from llm_router.testing import HANG, Step, fail, say
 from llm_router.types import ChatRequest, Chunk, Message
-from tests.scenarios.stage import Stage
+from tests.scenarios.stage import HELLO, Stage
 
 ANSWER = "We open at nine in the morning."
 TOOL = {"type": "function", "function": {"name": "hours", "parameters": {}}}
@@ -21,6 +22,7 @@ SEEN: dict[str, Any] = {
         {"role": "user", "content": "When do you open?"},
     ]
 }
+NOTED = "What is this?\n[picture left out]"
 TOO_LONG = StatusError(400, detail="This model's maximum context length is 600 tokens.")
 
 
@@ -72,7 +74,7 @@ def test_a_picture_is_replaced_by_a_note() -> None:
     s = Stage([say(ANSWER)])
     s.ask(**SEEN)
     [sent] = asked(s)
-    assert sent.messages[0]["content"] == "What is this?\n[picture left out]"
+    assert sent.messages[0]["content"] == NOTED
     assert sent.messages[1:] == SEEN["messages"][1:]
 
 
@@ -114,18 +116,95 @@ def test_what_a_refusal_shows_is_heeded_at_once_and_remembered(
     assert whole != first
 
 
-MANY_TOOLS = [{"type": "function", "function": {"name": "f", "description": "x" * 9000}}]
+def conversation(s: Stage, *requests: dict[str, Any]) -> list[str]:
+    """Returns the replies of one router to requests one after another."""
+    replies: list[str] = []
+
+    async def main() -> None:
+        router = s.open_router()
+        for request in requests:
+            async with aclosing(router.stream(ChatRequest(**HELLO | request))) as reply:
+                replies.append("".join([chunk.text async for chunk in reply]))
+        await router.aclose()
+
+    s.clock.run(main())
+    return replies
+
+
+def seen(picture: str) -> dict[str, Any]:
+    part = {"type": "image_url", "image_url": {"url": picture}}
+    content = [{"type": "text", "text": "What is this?"}, part]
+    return {"messages": [{"role": "user", "content": content}, *SEEN["messages"][1:]]}
 
 
 @pytest.mark.parametrize(
-    "request_", [SEEN, {"messages": LONG, "tools": MANY_TOOLS}], ids=["pictures", "tools"]
+    "refusal",
+    [
+        StatusError(400, code="invalid_image_url", detail="Failed to download image from a.test"),
+        StatusError(400, detail="image exceeds 5 MB maximum: 6000000 bytes > 5242880 bytes"),
+        StatusError(413),
+    ],
 )
-def test_pictures_and_tools_that_are_too_long_shorten_no_words(request_: dict[str, Any]) -> None:
-    s = Stage([fail(StatusError(413)), say(ANSWER)])
+def test_a_picture_that_is_refused_is_left_out_from_then_on_and_others_are_not(
+    refusal: StatusError,
+) -> None:
+    s = Stage([fail(refusal), *[say(ANSWER)] * 4])
     s.connections[0] = replace(s.connections[0], supports_images=True)
-    _, received = s.ask(turns=2, **request_)
-    assert received.text == ANSWER
-    assert all(sent.messages == request_["messages"] for sent in asked(s))
+    bad, good = seen("https://a.test/b.png"), seen("https://a.test/c.png")
+    both = {"messages": [*bad["messages"], *good["messages"]]}
+    assert conversation(s, bad, bad, good, both) == [ANSWER] * 4
+    refused, first, second, other, mixed = (sent.messages for sent in asked(s))
+    assert refused == bad["messages"]
+    assert first == second == [{"role": "user", "content": NOTED}, *bad["messages"][1:]]
+    assert other == good["messages"]
+    assert mixed == [*first, *good["messages"]]
+
+
+def test_one_that_takes_the_refused_picture_is_asked_before_the_one_that_does_not() -> None:
+    refusal = StatusError(400, code="invalid_image_url", detail="Failed to download image")
+    s = Stage([fail(refusal), say("Hm.")], [say(ANSWER), say(ANSWER)])
+    s.connections = [replace(one, supports_images=True) for one in s.connections]
+    s.be_of_different_kinds()
+    assert conversation(s, SEEN, SEEN) == [ANSWER] * 2
+    assert all(sent.messages == SEEN["messages"] for sent in asked(s, 1))
+
+
+def test_a_history_that_is_too_long_beside_its_pictures_is_shortened_too() -> None:
+    s = Stage([fail(StatusError(413)), fail(StatusError(413)), say(ANSWER)])
+    s.connections[0] = replace(s.connections[0], supports_images=True)
+    assert conversation(s, {"messages": [*SEEN["messages"], *LONG]}) == [ANSWER]
+    _, without_picture, shorter = (sent.messages for sent in asked(s))
+    assert len(without_picture) == len(LONG) + 3
+    assert len(shorter) < len(LONG)
+
+
+def test_a_use_of_tools_that_is_refused_lets_others_be() -> None:
+    refusal = StatusError(400, detail="This model does not support tools in strict JSON mode")
+    s = Stage([fail(refusal), *[say(ANSWER)] * 3])
+    in_json = {"tools": [TOOL], "response_format": {"type": "json_object"}}
+    assert conversation(s, in_json, in_json, {"tools": [TOOL]}) == [ANSWER] * 3
+    assert [bool(sent.tools) for sent in asked(s)] == [True, False, False, True]
+
+
+TOOL_OF_5000_TOKENS = {"type": "function", "function": {"name": "f", "description": "x" * 19_900}}
+LONG_BESIDE_TOOLS: list[Message] = [
+    message for _ in range(38) for message in (*turn(0), *LONG[-1:])
+]
+
+
+@pytest.mark.parametrize("length", [28, 38])
+def test_a_history_is_shortened_as_far_as_its_tools_need(length: int) -> None:
+    refusal = StatusError(400, detail="This model's maximum context length is 8192 tokens.")
+    s = Stage([fail(refusal), *[say(ANSWER)] * 3])
+    long = {"messages": LONG_BESIDE_TOOLS[: 5 * length], "tools": [TOOL_OF_5000_TOKENS]}
+    short = {"messages": LONG_BESIDE_TOOLS[:140]}
+    assert conversation(s, long, long, short) == [ANSWER] * 3
+    _, first, second, other = asked(s)
+    assert first == second
+    written = sum(len(str(m["content"] or "")) for m in first.messages) + len(str(first.tools))
+    assert written / 4 + (first.max_tokens or 0) < 8192
+    assert len(first.messages) > 1
+    assert other.messages == short["messages"]
 
 
 def test_a_refusal_that_less_does_not_cure_is_final() -> None:

@@ -2,8 +2,8 @@
 
 A server that refuses a request and says why is asked again at once with the request changed. What
 it then answered is remembered as long as the connection is in use: later requests are right the
-first time. A change that belongs to one request, or to requests of one form, changes no others. A
-changed connection begins anew, with its provider.
+first time. A change that one value of a field needs, or one form of request, is made to no others.
+A changed connection begins anew, with its provider.
 """
 
 import logging
@@ -52,7 +52,7 @@ class Adaptation:
         return f"the server refused a request, so it is changed: {changes}" if changes else ""
 
     def learn(self, cures: Sequence[Cure]) -> None:
-        new = [cure for cure in cures if cure.lasts and cure not in self._learnt]
+        new = [cure for cure in cures if cure not in self._learnt]
         if not new:
             return
         for cure in new:
@@ -60,7 +60,9 @@ class Adaptation:
                 "connection %s: the server refused a request; from now on %s",
                 self._connection, cure,
             )  # fmt: skip
-        self._learnt = (*self._learnt, *new)[-_MOST_LEARNT:]
+        # Those for one value are the first to go: a program may send many.
+        learnt = sorted((*self._learnt, *new), key=lambda cure: not cure.of)
+        self._learnt = tuple(learnt[-_MOST_LEARNT:])
 
 
 class Question:

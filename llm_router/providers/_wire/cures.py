@@ -5,7 +5,9 @@ several cures are made, whatever order they were found in. A cure that finds not
 leaves the body as it is.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from llm_router.providers._wire import message_order as order
@@ -30,18 +32,42 @@ class Cure(NamedTuple):
     """The field of the requests that are changed; empty: all are."""
     without: str = ""
     """A field of the requests that are not changed."""
-    lasts: bool = True
-    """Whether later requests are changed, too; else the objection was to a value of this one."""
+    of: float | str = ""
+    """The value of `field` in the requests that are changed: this number or a greater one, or the
+    value that has this fingerprint; empty: any."""
 
     def __str__(self) -> str:
         value = " or ".join(self.value) if isinstance(self.value, tuple) else self.value
         text = _TEXTS[self.kind].format(field=self.field, value=value)
+        if self.of:
+            text += f", where {self.field} is " + (
+                "as it was refused" if isinstance(self.of, str) else f"{self.of} or more"
+            )
         beside = f", in requests with {self.beside}" if self.beside else ""
         return text + beside + (f", in requests without {self.without}" if self.without else "")
 
     def concerns(self, body: Body) -> bool:
-        is_beside = not self.beside or bool(body.get(self.beside))
-        return is_beside and not (self.without and body.get(self.without))
+        is_beside = not self.beside or body.get(self.beside) not in (None, [], ())
+        return is_beside and not (self.without and body.get(self.without)) and self._is_of(body)
+
+    def _is_of(self, body: Body) -> bool:
+        if not self.of:
+            return True
+        value = value_of(body, self.field)
+        if isinstance(self.of, str):
+            return fingerprint(value) == self.of
+        return isinstance(value, int | float) and value >= self.of
+
+
+def value_of(body: Body, field: str) -> Any:
+    options = body.get("options")  # of Ollama
+    inner = options.get(field) if isinstance(options, Mapping) else None
+    return body.get(field, inner)
+
+
+def fingerprint(value: Any) -> str:
+    """Returns what tells a value from others, without its words."""
+    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def apply(cures: Iterable[Cure], body: Body) -> Body:
@@ -116,6 +142,10 @@ def _one_of(body: Body, cure: Cure) -> Body:
     """Leaves the values that the server takes as they are; the first replaces others."""
     is_refused = body.get(cure.field, cure.value[0]) not in cure.value
     return {**body, cure.field: cure.value[0]} if is_refused else body
+
+
+def _set(body: Body, cure: Cure) -> Body:
+    return {**body, cure.field: cure.value}
 
 
 def _at_most(body: Body, cure: Cure) -> Body:
@@ -202,13 +232,14 @@ _KINDS: dict[str, Callable[[Body, Cure], Body]] = {
     "at most": _at_most,
     "at least": _at_least,
     "one of": _one_of,
+    "drop in schemas": _drop_in_schemas,
+    "no empty schemas": _no_empty_schemas,
     "json object": _json_object,
     "json in words": _json_in_words,
     "say json": _say_json,
     "all at once": _all_at_once,
     "drop": _drop,
-    "drop in schemas": _drop_in_schemas,
-    "no empty schemas": _no_empty_schemas,
+    "set": _set,
     "continue in words": _continue_in_words,
     "pair tools": _on_messages(order.paired_tools),
     "tools in words": _on_messages(order.tools_in_words),
@@ -232,6 +263,7 @@ _TEXTS = {
     "at most": "{field} is {value} at most",
     "at least": "{field} is {value} at least",
     "one of": "{field} is {value}",
+    "set": "{field} is {value}",
     "json object": "a JSON schema is asked for in words, with response_format json_object",
     "json in words": "JSON is asked for in words, without response_format",
     "say json": "a request for JSON says so in words, too",

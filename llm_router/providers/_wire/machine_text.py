@@ -34,6 +34,7 @@ from llm_router.providers._wire.tools import OfferedTools, offered_tools
 from llm_router.providers._wire.written_calls import (
     WrittenCall,
     are_arguments,
+    is_answer,
     is_written_call,
     written_calls,
 )
@@ -118,15 +119,15 @@ class MachineTextFilter:
             words += self._finish(region, "")
         if presumed:  # it was none
             words, thought = "".join(presumed) + words, ""
-        self._is_cut_thought = is_cut and not (self._given or words)
+        self._is_cut_thought = is_cut and presumed is None and not (self._given or words)
         return words, thought
 
-    def written(self) -> list[WrittenCall]:
+    def written(self, finish_reason: str = "") -> list[WrittenCall]:
         """Returns the calls in the text, when it has been read to its end.
 
         Raises BrokenStreamError if one cannot be read, and if the reply is nothing but a thought
         without an end or calls of tools that were not offered: that is no silence that somebody
-        meant.
+        meant. A thought that its limit has cut (`finish_reason`) is whole as far as it goes.
         """
         if self.has_unreadable_call:
             raise BrokenStreamError("the answer's words hold a tool call that is cut or unreadable")
@@ -134,7 +135,7 @@ class MachineTextFilter:
             raise BrokenStreamError(
                 "the answer is a call, in words, of a tool that was not offered"
             )
-        if self._is_cut_thought and not self.calls:
+        if self._is_cut_thought and finish_reason != "length" and not self.calls:
             raise BrokenStreamError("the answer is a thought, in words, that has no end")
         return self.calls
 
@@ -294,8 +295,9 @@ class MachineTextFilter:
             return ""
         self._region = None
         marker, _ = self._marker_at(end.group(), 0)
-        begins_next = marker is not None and marker.kind in {Kind.CALL, Kind.HEADER}
-        rest = text[end.start() if begins_next else end.end() :]
+        rest = text[end.end() :]
+        if marker and marker.kind in {Kind.CALL, Kind.HEADER}:  # as its row writes it
+            rest = marker.opening + text[end.start() + len(marker.opening) :]
         return self._finish(region, end.group()) + rest
 
     def _read_bare(self, region: Region, text: str, out: Output) -> str:
@@ -307,8 +309,8 @@ class MachineTextFilter:
         self._region = None
         written = "".join(region.body)
         if is_written_call(written, self._tools):
-            self._add_calls(written)
-        elif self._speech and are_arguments(written, self._tools):
+            return self._add_calls(written) + text[end:]
+        if self._speech and are_arguments(written, self._tools):
             self._has_unknown_call = True
         else:
             out.words.append(written)
@@ -323,12 +325,10 @@ class MachineTextFilter:
                 if end and self._presumed is not None:
                     self.lacks_opening, self.is_undecided = True, False
                 self._presumed = None
-            case Kind.CALL:
-                self._add_calls(body)
             case Kind.BARE_CALL if body.startswith(_JSON) and not _BEGINS_CALL.search(body):
                 return body
-            case Kind.BARE_CALL:
-                self._add_calls(body)
+            case Kind.CALL | Kind.BARE_CALL:
+                return self._add_calls(body)
             case Kind.HEADER if end not in region.marker.body_ends:
                 return self._follow(region.marker, body, is_whole=bool(end))
         return ""
@@ -347,13 +347,17 @@ class MachineTextFilter:
             return _HEADER_WORDS.sub("", header.lstrip(), count=1)
         return ""
 
-    def _add_calls(self, text: str) -> None:
+    def _add_calls(self, text: str) -> str:
+        """Adds the calls that a text makes; returns the words of one that is an agent's answer."""
         self._after_call = True
-        calls, before = written_calls(text, self._tools), len(self.calls)
-        self.calls += [call for call in calls if self._tools.resolve(call.name)]
-        self._has_unknown_call = self._has_unknown_call or len(self.calls) == before
-        if self._tools and not calls:
+        calls, tools = written_calls(text, self._tools), self._tools
+        known = [call for call in calls if tools.resolve(call.name)]
+        self.calls += known
+        answer = "".join(call.arguments for call in calls if is_answer(call, tools))
+        self._has_unknown_call = self._has_unknown_call or not (known or answer)
+        if tools and not calls:
             self.has_unreadable_call = True
+        return answer
 
 
 def text_filter(request: ChatRequest, *, begins_in_thought: bool = False) -> MachineTextFilter:

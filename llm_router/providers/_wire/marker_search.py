@@ -138,6 +138,7 @@ def _actions(names: tuple[str, ...]) -> tuple[Marker, ...]:
     quoted = (f"{quote}{name}" for name in names for quote in ("", "`", "**"))
     called = (*quoted, "```", "{", "[{") if names else ()
     starts = [f"{label}{gap}" for label in _labels("Action") for gap in (" ", "\n")]
+    starts += ["Action:", "Action: \n", "Action:\n\n"]
     return tuple(Marker(f"{start}{call}", Kind.CALL) for start in starts for call in called)
 
 
@@ -156,7 +157,7 @@ def starts_of(names: tuple[str, ...]) -> tuple[Marker, ...]:
     spaced = (Marker(f"{x}{name}", Kind.CALL) for name in names for x in ("functions.", "call:"))
     channel = (Marker(f">>>{name}\n", Kind.CALL) for name in names)  # Functionary
     actions = _actions(names)
-    ends = (*(action.opening for action in actions), *_ANSWERS, *_labels("Answer"))
+    ends = (*(action.opening for action in actions), *_ANSWERS, *_labels("Answer"), "AI:")
     agents = (
         *(Marker(x, Kind.THOUGHT, tuple(f"\n{end}" for end in ends)) for x in _labels("Thought")),
         *(Marker(answer, Kind.TOKEN) for answer in _ANSWERS),

@@ -6,12 +6,13 @@ equal messages where there is nothing to do. Words are moved, never lost.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Messages = list[dict[str, Any]]
 
 PICTURE_LEFT_OUT = "[picture left out]"
+_NOTE = {"type": "text", "text": PICTURE_LEFT_OUT}
 GO_ON = "."
 """The words of a user's message that has to be there and has nothing to say, as LiveKit sends."""
 _ACKNOWLEDGED = "OK."
@@ -152,10 +153,17 @@ def plain_texts(messages: Messages) -> Messages:
     ]
 
 
-def without_pictures(messages: Messages) -> Messages:
-    """Puts a note in the place of each picture, and one text in that of each such content."""
+def without_pictures(
+    messages: Messages, is_left_out: Callable[[Mapping[str, Any]], bool] = lambda _: True
+) -> Messages:
+    """Puts a note in the place of each picture; one text is left of a content without others."""
+
+    def noted(content: Any) -> Any:
+        parts = [_NOTE if p.get("type") != "text" and is_left_out(p) else p for p in content]
+        return parts if _has_picture(parts) else text_of_parts(parts)
+
     return [
-        {**m, "content": text_of_parts(m["content"])} if _has_picture(m.get("content")) else m
+        {**m, "content": noted(m["content"])} if _has_picture(m.get("content")) else m
         for m in messages
     ]
 

@@ -76,7 +76,9 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
     (
         sentence_pattern(
             r"json mode.{0,60}(tool|function)|function calling with a response|"
-            r"response.?format.{0,60}(together|combined|along) with .{0,12}(tool|function)"
+            r"response.?format.{0,60}(together|combined|along) with .{0,12}(tool|function)|"
+            r"(tool|function).{0,40}(not|n't|un)\W?(be )?(support|allow|combin|us).{0,40}"
+            r"(json.?(mode|schema|output)|response.?format)"
         ),
         (Cure("json in words", beside="tools"), Cure("json in words")),
     ),
@@ -226,7 +228,17 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (Cure("say json"),),
     ),
     (
-        sentence_pattern(r"(tool|function).{0,20} (in|with|while|when) stream"),  # Bedrock
+        sentence_pattern(
+            r"(not|n't) support .{0,12}parallel (tool|function)|"
+            r"parallel (tool|function).{0,12} (is|are) (not|un)"
+        ),
+        (
+            Cure("drop", "parallel_tool_calls"),
+            Cure("set", "parallel_tool_calls", value=False, beside="tools"),
+        ),
+    ),
+    (
+        sentence_pattern(r"(tool|function).{0,60} (in|with|while|when) stream"),  # Bedrock
         (Cure("all at once", beside="tools"),),
     ),
     (

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from llm_router.errors import StatusError
-from llm_router.providers._wire.cures import Body, Cure
+from llm_router.providers._wire.cures import Body, Cure, fingerprint, value_of
 
 
 def sentence_pattern(pattern: str) -> re.Pattern[str]:
@@ -50,6 +50,7 @@ _AT_MOST = sentence_pattern(
 _AT_LEAST = sentence_pattern(
     rf"(?:at least|>=|≥|greater than or equal to|minimum(?: value)?(?: is| of)?) ?{_NUMBER}"
 )
+_WITH_A_LEAST = frozenset({"max_tokens", "max_completion_tokens", "temperature"})
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
@@ -61,7 +62,10 @@ def shorter_reply(said: str, body: Body) -> Iterator[Cure]:
         ):
             if "context" not in said and (most := _AT_MOST.search(said)):
                 yield Cure("at most", field, _number(most[1]))
-            yield Cure("drop", field, lasts=False)  # shorter ones may have room
+            given = body[field]
+            is_number = isinstance(given, int | float)
+            # Shorter ones may have room.
+            yield Cure("drop", field, of=given if is_number else fingerprint(given))
 
 
 def named_paths(error: StatusError, said: str, body: Body) -> Iterator[list[str]]:
@@ -116,11 +120,12 @@ def _camel(name: str) -> str:
 
 def _top_cures(field: str, said: str, body: Body) -> Iterator[Cure]:
     """Yields the cures of a field of the body itself: other values first, then without it."""
-    value = body.get(field)
-    lasts = not _OF_THE_VALUE.search(said)
+    value = value_of(body, field)
+    of = fingerprint(value) if _OF_THE_VALUE.search(said) else ""
     least = most = None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if least := _AT_LEAST.search(said):
+        # Others may mean by 0 that they are off, as top_k does.
+        if field in _WITH_A_LEAST and (least := _AT_LEAST.search(said)):
             yield Cure("at least", field, _number(least[1]))
         if most := _AT_MOST.search(said):
             yield Cure("at most", field, _number(most[1]))
@@ -129,15 +134,15 @@ def _top_cures(field: str, said: str, body: Body) -> Iterator[Cure]:
         if other in said or not (least or most):
             yield Cure("rename", field, other)
     elif field == "response_format":
-        yield Cure("json object", lasts=lasts)
-        yield Cure("json in words", lasts=lasts)
+        yield Cure("json object", field, of=of)
+        yield Cure("json in words", field, of=of)
     elif field == "tool_choice":
         yield Cure("one of", field, ("auto", "none"))
     elif field == "reasoning_effort":
         listed = said.partition("upported values")[2] or said.partition("one of")[2]
         if efforts := tuple(e for e in _EFFORTS if re.search(rf"\b{e}\b", listed)):
             yield Cure("one of", field, efforts)
-    yield Cure("drop", field, lasts=lasts)
+    yield Cure("drop", field, of=of)
 
 
 def _number(text: str) -> float:

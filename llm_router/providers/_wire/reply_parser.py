@@ -108,7 +108,7 @@ class ReplyParser(ABC):
         reasoning += self._reasoning.close()
         more, thought = self._machine_text.close()
         reason = self.ending.verdict(self._parts + bool(text + more))
-        self._calls.add_written(self._machine_text)
+        self._calls.add_written(self._machine_text, reason)
         calls = self._calls.close(reason)
         reason = "tool_calls" if calls else reason
         extras = None if calls else self._extras.of_words()

@@ -59,14 +59,14 @@ class ToolCallAssembler:
             if not self._goes_on(piece):
                 self._add(_piece(piece))
 
-    def add_written(self, text: MachineTextFilter) -> None:
+    def add_written(self, text: MachineTextFilter, finish_reason: str) -> None:
         """Adds the calls that the model has written into its words, if it has made none beside.
 
         Raises BrokenStreamError if the words hold something else than whole calls and words.
         """
         if self._calls:
             return
-        for name, arguments in text.written():
+        for name, arguments in text.written(finish_reason):
             self._batch += 1
             piece = _Piece(None, "", name, arguments)
             self._take(self._begin(piece), piece)

@@ -115,6 +115,12 @@ def is_written_call(text: str, tools: OfferedTools) -> bool:
     return bool(calls) and all(tools.resolve(call.name) for call in calls)
 
 
+def is_answer(call: WrittenCall, tools: OfferedTools) -> bool:
+    """Returns whether a call is the words in which an agent (LangChain) ends its work."""
+    is_text = not call.arguments.startswith("{")
+    return call.name == "Final Answer" and is_text and not tools.resolve(call.name)
+
+
 def are_arguments(text: str, tools: OfferedTools) -> bool:
     """Returns whether a text is the arguments of a tool, without a name."""
     try:

@@ -127,8 +127,8 @@ class TokenReplyParser:
         """Returns the last chunk; `is_cut`: the reply has reached its greatest length."""
         chunk = self._chunk("" if self.is_over else self._stops.close()) or Chunk()
         text, reasoning = self._machine_text.close()
-        self._calls.add_written(self._machine_text)
         reason = "length" if is_cut else "stop"
+        self._calls.add_written(self._machine_text, reason)
         calls = self._calls.close(reason)
         return Chunk(
             chunk.text + text,
