@@ -54,9 +54,11 @@ def staged(destination: Path) -> Iterator[Path]:
     destination.parent.mkdir(parents=True, exist_ok=True)
     staging = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}")
     staging.mkdir()
+    older = _number(destination)
     try:
         yield staging
-        remove(destination)
+        if _number(destination) == older:
+            remove(destination)
         try:
             staging.rename(destination)
         except OSError:
@@ -64,6 +66,14 @@ def staged(destination: Path) -> Iterator[Path]:
                 raise
     finally:
         remove(staging)
+
+
+def _number(folder: Path) -> int:
+    """Returns what tells a folder from a later one at its place; 0: there is none."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return 0
 
 
 def remove(folder: Path) -> None:

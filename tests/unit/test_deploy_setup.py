@@ -153,6 +153,18 @@ def test_an_interrupted_folder_leaves_the_old_one_and_nothing_else(tmp_path: Pat
     assert (place / "program").read_text() == "old"
 
 
+def test_a_folder_that_another_process_has_finished_meanwhile_stays(tmp_path: Path) -> None:
+    place = tmp_path / "tool"
+    with stamps.staged(place) as staging:
+        (staging / "program").write_text("second")
+        with stamps.staged(place) as first:
+            (first / "program").write_text("first")
+        in_use = place.stat().st_ino
+    assert place.stat().st_ino == in_use
+    assert (place / "program").read_text() == "first"
+    assert [file.name for file in tmp_path.iterdir()] == ["tool"]
+
+
 def test_a_folder_of_read_only_files_can_be_removed(tmp_path: Path) -> None:
     folder = tmp_path / "modules" / "inner"
     folder.mkdir(parents=True)
