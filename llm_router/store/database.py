@@ -143,7 +143,11 @@ class Database:
         if is_single:
             engine = engine.execution_options(**{_BEGIN: ""})
         with self.translated_errors():
-            async with line.place(), self._open(engine) as connection, connection.begin():
+            async with (
+                line.place() as since,
+                self._open(engine, since) as connection,
+                connection.begin(),
+            ):
                 if is_passing and self.dialect == "postgresql":
                     await connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield connection
@@ -152,13 +156,18 @@ class Database:
     async def connected(self) -> AsyncIterator[AsyncConnection]:
         """Takes a connection for the block, once it has its turn."""
         with self.translated_errors():
-            async with self._places.place(), self._open(self.engine) as connection:
+            async with (
+                self._places.place() as since,
+                self._open(self.engine, since) as connection,
+            ):
                 yield connection
 
     @asynccontextmanager
-    async def _open(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _open(self, engine: AsyncEngine, since: float) -> AsyncIterator[AsyncConnection]:
+        """Opens a connection; PostgreSQL has `answer_within` seconds for it after `since`."""
+        within = self._answer_within
         async with AsyncExitStack() as stack:
-            async with asyncio.timeout(self._answer_within):
+            async with asyncio.timeout_at(None if within is None else since + within):
                 connection = await stack.enter_async_context(engine.connect())
             yield connection
 

@@ -1,6 +1,7 @@
 """Lets a bounded number do something at a time, while the others wait in line."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -21,23 +22,33 @@ class Line:
         self._patience = patience
         self._standstill = standstill
         self._since: dict[asyncio.Timeout, float] = {}
+        self._moved_at = -math.inf
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Takes a place for the block."""
+    async def place(self) -> AsyncIterator[float]:
+        """Takes a place for the block.
+
+        Yields since when this one has waited without a sign that the line moves (loop time, s): a
+        place that was given up before its block came to anything is none.
+        """
+        came_at = asyncio.get_running_loop().time()
         await self._wait()
         try:
-            yield
+            yield max(came_at, self._moved_at)
         except RouterError:  # what the block was for is refused
-            self._postpone(lambda _, now: now + self._standstill)
+            self._move()
             raise
         except Exception:
             self._postpone(lambda since, now: max(since + self._patience, now))
             raise
         else:
-            self._postpone(lambda _, now: now + self._standstill)
+            self._move()
         finally:
             self._places.release()
+
+    def _move(self) -> None:
+        self._moved_at = asyncio.get_running_loop().time()
+        self._postpone(lambda _, now: now + self._standstill)
 
     async def _wait(self) -> None:
         try:
