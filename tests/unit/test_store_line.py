@@ -1,7 +1,8 @@
-"""A place that was given up before its block came to anything does not renew the time of the next."""
+"""A place that was given up before its block came to anything gives the next no more time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from llm_router.clock import Clock
 from llm_router.store.line import Line
@@ -10,7 +11,7 @@ from llm_router.testing import ManualClock
 WITHIN = 4.0
 
 
-def waited(before: Callable[[Line, Clock], Awaitable[None]]) -> float:
+def waited(before: Callable[[Line, Clock], Coroutine[Any, Any, None]]) -> float:
     """Returns the seconds that the second in a line has waited in vain, after the first's block."""
     clock = ManualClock()
 
