@@ -7,7 +7,7 @@ from llm_router.failures import Failure
 from llm_router.options import RouterOptions
 from llm_router.routing.attempt import Attempt, Role
 from llm_router.routing.draining import Draining
-from llm_router.routing.eligibility import bounded, fitted, marks_of, refused_tokens
+from llm_router.routing.eligibility import bounded, fitted, refused_marks, refused_tokens
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.hedge import Patience, patience
 from llm_router.routing.ledger import Ledger
@@ -124,7 +124,7 @@ class AttemptGroup:
         """Ends an attempt whose failure counts against its endpoint, for this reply at least."""
         attempt.failed(failure)
         if failure.asks_for_less:
-            refused = marks_of(attempt.request, failure.refuses)
+            refused = refused_marks(attempt.request, failure)
             attempt.endpoint.learn(failure, refused_tokens(self._request), refused)
         attempt.cancel()
         self._draining.add(attempt)

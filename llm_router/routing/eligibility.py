@@ -53,8 +53,19 @@ def needed_tokens(request: ChatRequest) -> float:
 
 
 def _tool_tokens(request: ChatRequest) -> int:
-    written = len(json.dumps([*request.tools], default=str)) if request.tools else 0
+    tools = [*request.tools]
+    written = len(json.dumps(tools, default=str, ensure_ascii=False)) if tools else 0
     return estimate_usage(written, 0).prompt_tokens
+
+
+def refused_marks(request: ChatRequest, failure: Failure) -> frozenset[int]:
+    """Returns the marks of what a server has refused in a request.
+
+    Pictures are not refused where the words alone were too many.
+    """
+    if failure.context and needed_tokens(request) > failure.context:
+        return frozenset()
+    return marks_of(request, failure.refuses)
 
 
 def marks_of(request: ChatRequest, part: Lacking) -> frozenset[int]:
@@ -126,7 +137,9 @@ def fitted(endpoint: Endpoint, request: ChatRequest) -> ChatRequest:
     parts = [*reductions(endpoint, request, needed_tokens(request) if context else 0)]
     if not parts:
         return request
-    room = ((context or 0) - _tool_tokens(request)) * CHARACTERS_PER_TOKEN
+    context = context or 0
+    # Estimates of large tools may exceed a context that has room for them.
+    room = max(context - _tool_tokens(request), context // 4) * CHARACTERS_PER_TOKEN
     takes_none = _lacks_images(endpoint)
     return reduce_request(
         request,

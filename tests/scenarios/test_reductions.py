@@ -178,6 +178,24 @@ def test_a_history_that_is_too_long_beside_its_pictures_is_shortened_too() -> No
     assert len(shorter) < len(LONG)
 
 
+def test_a_history_whose_words_alone_are_too_long_keeps_its_picture() -> None:
+    s = Stage([fail(TOO_LONG), say(ANSWER)])
+    s.connections[0] = replace(s.connections[0], supports_images=True)
+    [question] = SEEN["messages"][:1]
+    assert conversation(s, {"messages": [*LONG[:-1], question]}) == [ANSWER]
+    _, shorter = (sent.messages for sent in asked(s))
+    assert len(shorter) < len(LONG)
+    assert shorter[-1] == question
+
+
+def test_tools_are_counted_by_their_letters_in_any_script() -> None:
+    tool = {"type": "function", "function": {"name": "f", "description": "ж" * 4_000}}
+    s = Stage([say(ANSWER)])
+    s.connections[0] = replace(s.connections[0], context_length=4_096)
+    assert conversation(s, {"messages": LONG, "tools": [tool]}) == [ANSWER]
+    assert asked(s)[0].messages == LONG
+
+
 def test_a_use_of_tools_that_is_refused_lets_others_be() -> None:
     refusal = StatusError(400, detail="This model does not support tools in strict JSON mode")
     s = Stage([fail(refusal), *[say(ANSWER)] * 3])
