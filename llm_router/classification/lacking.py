@@ -54,9 +54,7 @@ or to one use of tools."""
 
 def lacking(error: BaseException) -> Lacking:
     """Returns what a server says that its model cannot do at all; empty: nothing of the kind."""
-    if not isinstance(error, StatusError) or error.status not in _REFUSING:
-        return ""
-    said = f"{error.code} {error.param} {error.detail}"
+    said = _said(error)
     found = (
         what for what, words, others in _LACKS if words.search(said) and not others.search(said)
     )
@@ -68,10 +66,15 @@ def refused(error: BaseException) -> Lacking:
 
     It says nothing of others.
     """
-    if not isinstance(error, StatusError) or error.status not in _REFUSING:
-        return ""
-    said = f"{error.code} {error.param} {error.detail}"
+    said = _said(error)
     if _OF_ONE_PICTURE.search(said) and _PICTURE.search(said):
         return "images"
     of_tools = next(words for what, words, _ in _LACKS if what == "tools")
     return "tools" if _OF_TOOLS_BESIDE.search(said) and of_tools.search(said) else ""
+
+
+def _said(error: BaseException) -> str:
+    """Returns the words of a refusal; empty for any other error."""
+    if not isinstance(error, StatusError) or error.status not in _REFUSING:
+        return ""
+    return f"{error.code} {error.param} {error.detail}"
